@@ -1,0 +1,40 @@
+# make lab    set up .venv if needed and open the notebooks        make lab ARGS="--port 9999 --no-browser"
+# make test   set up .venv if needed and run every test            make test TESTS=tests/test_environment.py
+PYTHON ?= python3
+TESTS ?= tests notebooks
+NOTEBOOKS ?=
+ARGS ?=
+PY := .venv/bin/python
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test lint notebooks check times clean
+.NOTPARALLEL:
+
+lab: .venv/stamp
+	$(PY) -m jupyterlab notebooks $(AS_ROOT) $(ARGS)
+
+test: lint
+	$(PY) -m pytest $(NBVAL) tests/conftest.py $(TESTS) $(ARGS)
+
+lint: .venv/stamp
+	$(PY) -m ruff check .
+
+notebooks: .venv/stamp  # execute the notebooks and store their outputs
+	$(PY) tools/rebuild_notebooks.py $(NOTEBOOKS) $(ARGS)
+
+check: .venv/stamp  # execute the notebooks and compare, writing nothing
+	$(PY) tools/rebuild_notebooks.py --check $(NOTEBOOKS) $(ARGS)
+
+times: .venv/stamp  # the rows of the table in README.md, measured here
+	$(PY) tools/rebuild_notebooks.py --check --times $(NOTEBOOKS) $(ARGS)
+
+# The stamp is written last, so an interrupted install is done again. The import builds matplotlib's font cache.
+.venv/stamp: pyproject.toml
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(PY) -c 'import matplotlib.font_manager' && touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -1,0 +1,1655 @@
+"""The shared module of the series "Relational Recurrent Neural Networks in NumPy".
+
+It holds what two notebooks or more need, in the order in which the notebooks teach it. The paper is Santoro, Faulkner,
+Raposo, Rae, Chrzanowski, Weber, Wierstra, Vinyals, Pascanu and Lillicrap: Relational recurrent neural networks,
+NeurIPS 2018, arXiv:1806.01822; "eq. (2)" is an equation of that paper.
+
+Conventions. Batch first at every public boundary: sequences are (batch, time, features), memories (batch, slots,
+slot_size), attention weights (batch, heads, queries, keys). Inside the models arrays run over time, then slots, then
+batch: the rows [M; p] are then one block of memory, and a matrix product needs no copies. float32 for training,
+float64 for gradient checks. Randomness comes from numpy.random.Generator objects made from explicit seeds.
+"""
+
+import copy
+import functools
+import inspect
+import json
+import os
+import tempfile
+import time
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+__all__ = [
+    "softmax", "sigmoid", "layer_norm", "glorot_uniform", "orthogonal", "check_gradients",
+    "scaled_dot_product_attention", "multi_head_attention",
+    "RelationalMemoryCore", "RelationalMemory", "RelationalRNNCell", "RelationalRNN", "LSTM",
+    "Batch", "NthFarthest", "Adam", "History", "train", "evaluate",
+    "save_checkpoint", "load_checkpoint", "CheckpointError",
+    "plot_attention", "plot_memory", "plot_curves", "show_figure", "LiveFigure", "show_source", "claim",
+]  # fmt: skip
+
+EPSILON = 1e-5  # inside the root of every layer norm
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments: each check names the argument, what was given and what would be right
+# ---------------------------------------------------------------------------------------------------------------------
+def _whole(name, value, low=1, high=None):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be {bounds}, got {value}")
+    return int(value)
+
+
+def _number(name, value, low=-np.inf, above=False, finite=True):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if np.isnan(value) or (finite and not np.isfinite(value)):
+        raise ValueError(f"{name} must be {'a finite number' if finite else 'a number'}, got {value}")
+    if value < low or (above and value == low):
+        raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}, got {value}")
+    return float(value)
+
+
+def _choice(name, value, options):
+    if not any(value is option or (isinstance(value, str) and value == option) for option in options):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def _dtype(value):
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be numpy.float32 or numpy.float64, got {value!r}")
+    return dtype
+
+
+def _floats(name, value, shape, dtype=None):
+    """value as a finite float array; shape holds sizes, or names of the axes whose size is free (but not 0)."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be one array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    wanted = "(" + ", ".join(map(str, shape)) + ")"
+    if array.ndim != len(shape):
+        raise ValueError(f"{name} must have {len(shape)} axes, {wanted}, got shape {array.shape}")
+    for axis, (size, want) in enumerate(zip(array.shape, shape, strict=True)):
+        if size != want and not (isinstance(want, str) and size > 0):
+            raise ValueError(f"{name} must have shape {wanted}, got {array.shape}: axis {axis} does not fit")
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype or (array.dtype if array.dtype.kind == "f" else float), copy=False)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {array.dtype}, but holds NaN or infinite values")
+    return array
+
+
+def _generator(rng, default_seed=0):
+    if rng is None:
+        return np.random.default_rng(default_seed)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator (numpy.random.default_rng(seed)), got {rng!r}")
+    return rng
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numerics (notebook 01)
+# ---------------------------------------------------------------------------------------------------------------------
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) along `axis`, shifted by the maximum so that it cannot overflow; same shape as x.
+
+    An entry of -inf gets weight 0. Raises ValueError for NaN, +inf, or a row of -inf alone. Taught in notebook 01.
+    """
+    x = np.asarray(x)
+    x = x if x.dtype.kind == "f" else x.astype(float)
+    top = x.max(axis=axis, keepdims=True)
+    if not np.isfinite(top).all():
+        raise ValueError("x must hold a finite number in every row and neither NaN nor +inf")
+    e = np.exp(x - top)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), written with tanh so that it cannot overflow; same shape as x. Taught in notebook 01."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(x)))
+
+
+def layer_norm(x, gain, bias):
+    """gain * (x - mean) / sqrt(variance + 1e-5) + bias, mean and variance over the last axis of x (..., size).
+
+    gain and bias are (size,). Raises ValueError where the sizes do not agree. Taught in notebook 01.
+    """
+    x = np.asarray(x)
+    if x.ndim == 0 or np.shape(gain) != x.shape[-1:] or np.shape(bias) != x.shape[-1:]:
+        raise ValueError(f"gain and bias must have shape {x.shape[-1:]}, got {np.shape(gain)} and {np.shape(bias)}")
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return gain * centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON) + bias
+
+
+def glorot_uniform(shape, rng, dtype=np.float32):
+    """A (fan_in, fan_out) matrix, uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    Drawn in float64 and cast, so that one seed means one matrix. Taught in notebook 01.
+    """
+    fan_in, fan_out = shape
+    limit = np.sqrt(6 / (fan_in + fan_out))
+    return _generator(rng).uniform(-limit, limit, (fan_in, fan_out)).astype(_dtype(dtype))
+
+
+def orthogonal(size, rng, dtype=np.float32):
+    """A random (size, size) matrix with Q Q^T = 1 (Saxe et al., 2014): it keeps lengths. Taught in notebook 05."""
+    q, r = np.linalg.qr(_generator(rng).normal(size=(_whole("size", size),) * 2))
+    return (q * np.sign(np.diag(r))).astype(_dtype(dtype))
+
+
+def check_gradients(model, batch, *, per_parameter=None, step=1e-5, rng=None):
+    """Compare model.loss_and_grads with central differences; returns {parameter name: largest relative error}.
+
+    Works in float64 (a float32 model is copied) at randomly perturbed parameters, which are restored afterwards. Checks
+    every entry, or `per_parameter` random ones of each. The error of an entry is |exact - numeric| over the larger of the
+    two, or over 1e-3 of the model's largest slope where both are smaller: differences below that are rounding. A step of 1e-5 can cross the kink of a ReLU: a miss is tried again at 2e-6 and 5e-7. Taught in notebook 01.
+    """
+    step = _number("step", step, 0, above=True)
+    if per_parameter is not None:
+        per_parameter = _whole("per_parameter", per_parameter)
+    rng = _generator(rng)
+    model = model if model.dtype == np.float64 else model._as_float64()
+    before = model.flat.copy()
+
+    def slope(array, index, h):
+        here = array[index]
+        array[index] = here + h
+        up = model._mean_loss(batch)
+        array[index] = here - h
+        down = model._mean_loss(batch)
+        array[index] = here
+        return (up - down) / (2 * h)
+
+    try:
+        model.flat += 0.1 * rng.normal(size=model.flat.size)
+        _, grads, _ = model.loss_and_grads(batch)
+        found = {}
+        for name, array in model.params.items():
+            chosen = np.arange(array.size)
+            if per_parameter is not None and per_parameter < array.size:
+                chosen = rng.choice(array.size, per_parameter, replace=False)
+            where = [np.unravel_index(i, array.shape) for i in chosen]
+            exact = np.array([grads[name][index] for index in where])
+            found[name] = where, exact, np.array([slope(array, index, step) for index in where])
+        floor = max(1e-3 * max(np.abs(numeric).max() for _, _, numeric in found.values()), 1e-12)
+
+        def error(a, n):
+            return np.abs(a - n) / np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
+
+        errors = {}
+        for name, (where, exact, numeric) in found.items():
+            miss = error(exact, numeric)
+            for i in np.flatnonzero(~(miss < 1e-6)):
+                miss[i] = min(miss[i], *(error(exact[i], slope(model.params[name], where[i], h)) for h in (2e-6, 5e-7)))
+            errors[name] = float(miss.max())
+        return errors
+    finally:
+        model.flat[:] = before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Attention (notebook 01)
+# ---------------------------------------------------------------------------------------------------------------------
+def scaled_dot_product_attention(q, k, v, mask=None):
+    """softmax(q k^T / sqrt(d)) v, eq. (1): q (..., queries, d), k (..., keys, d), v (..., keys, d_v).
+
+    Returns the output (..., queries, d_v) and the weights (..., queries, keys). mask, if given, is boolean and fits the
+    weights by broadcasting: False means "may not look". Raises ValueError where shapes do not fit, or where a query may
+    look at no key. Taught in notebook 01.
+    """
+    q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
+    if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ValueError(
+            "q, k, v must have shapes (..., queries, d), (..., keys, d), (..., keys, d_v); "
+            f"got {q.shape}, {k.shape}, {v.shape}"
+        )
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])  # (..., queries, keys)
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != bool:
+            raise TypeError(f"mask must be boolean, True where a query may look; got dtype {mask.dtype}")
+        try:
+            scores = np.where(np.broadcast_to(mask, scores.shape), scores, -np.inf)
+        except ValueError:
+            raise ValueError(f"mask must broadcast to the weights {scores.shape}, got {mask.shape}") from None
+        if np.isneginf(scores).all(axis=-1).any():
+            raise ValueError("mask must leave every query at least one key to look at")
+    weights = softmax(scores)
+    return weights @ v, weights
+
+
+def multi_head_attention(x, memory, params, num_heads, mask=None):
+    """Attention in num_heads subspaces, the outputs joined side by side, section 3.1 of the paper.
+
+    x (batch, queries, features) asks; memory (batch, keys, features) answers. params holds W_q, W_k, W_v (features,
+    size) and, optionally, an output projection W_o (size, any); the paper has none. Returns the output (batch, queries,
+    size) and the weights (batch, heads, queries, keys). Raises ValueError where sizes do not fit. Taught in notebook 01.
+    """
+    num_heads = _whole("num_heads", num_heads)
+    x = _floats("x", x, ("batch", "queries", "features"))
+    memory = _floats("memory", memory, (x.shape[0], "keys", "features"))
+    for name, rows in (("W_q", x), ("W_k", memory), ("W_v", memory)):
+        if name not in params:
+            raise ValueError(f"params must hold W_q, W_k and W_v, got {sorted(params)}")
+        if np.ndim(params[name]) != 2 or len(params[name]) != rows.shape[-1] or params[name].shape[1] % num_heads:
+            raise ValueError(
+                f"params[{name!r}] must be ({rows.shape[-1]}, a multiple of num_heads = {num_heads}), "
+                f"got {np.shape(params[name])}"
+            )
+
+    def heads(rows):  # (batch, rows, size) -> (batch, heads, rows, size / heads)
+        return rows.reshape(*rows.shape[:2], num_heads, -1).swapaxes(1, 2)
+
+    q, k, v = heads(x @ params["W_q"]), heads(memory @ params["W_k"]), heads(memory @ params["W_v"])
+    attended, weights = scaled_dot_product_attention(q, k, v, mask)
+    output = attended.swapaxes(1, 2).reshape(*x.shape[:2], -1)
+    return (output @ params["W_o"] if "W_o" in params else output), weights
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the models are made of (notebooks 02, 03, 05). Arrays here are (time, slots, batch, features), written in place:
+# new large arrays cost more than the arithmetic, so a model keeps one tape of arrays for each (time, batch) it has met.
+# ---------------------------------------------------------------------------------------------------------------------
+def _split(weights, parts):
+    """The (rows, parts * columns) matrix as a view (parts, rows, columns): one matrix for each gate."""
+    return weights.reshape(len(weights), parts, -1).transpose(1, 0, 2)
+
+
+def _rows(array):
+    """All leading axes in one, as a view."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def _add_sums(total, array):
+    """total += the sum of array over all but its last axis: as a product with ones, far faster than sum()."""
+    flat = _rows(array)
+    total += np.ones(len(flat), flat.dtype) @ flat
+
+
+def _norm(x, gain, bias, scale, out, centre=True):
+    """Layer norm over the last axis of x (rows, batch, size): x becomes the normalised x, out = x * gain + bias.
+
+    gain and bias are (batch, size), the same row again and again: long inner loops. scale (rows * batch,) is kept for the way back.
+    centre=False: the rows of x have mean zero already.
+    """
+    flat = _rows(x)
+    if centre:
+        flat -= (flat @ np.full(flat.shape[1], 1 / flat.shape[1], flat.dtype))[:, None]
+    np.einsum("rs,rs->r", flat, flat, out=scale)
+    scale /= flat.shape[1]
+    scale += EPSILON
+    np.reciprocal(np.sqrt(scale, out=scale), out=scale)
+    flat *= scale[:, None]
+    np.multiply(x, gain, out=out)
+    out += bias
+
+
+def _norm_back(d_out, x, gain, scale, d_gain, d_bias, scratch, centre=True):
+    """Turn the normalised x of _norm into the gradient of its input, in place; adds to d_gain and d_bias.
+
+    d x = scale * (d n - mean(d n) - n * mean(d n * n)) with n the normalised x and d n = d_out * gain.
+    """
+    flat, d_flat, s_flat = _rows(x), _rows(d_out), _rows(scratch)
+    mean = gain[0] / flat.shape[1]  # (size,)
+    np.multiply(d_out, x, out=scratch)
+    _add_sums(d_gain, scratch)
+    _add_sums(d_bias, d_out)
+    flat *= (s_flat @ mean)[:, None]
+    np.multiply(d_out, gain, out=scratch)
+    if centre:
+        s_flat -= (d_flat @ mean)[:, None]
+    np.subtract(scratch, x, out=x)
+    flat *= scale[:, None]
+
+
+def _heads(x, num_heads):
+    """(rows, batch, size) as a view (batch, heads, rows, size / heads)."""
+    return x.reshape(*x.shape[:2], num_heads, -1).transpose(1, 2, 0, 3)
+
+
+def _attend(q, k, v, weights, out):
+    """weights = softmax(q k^T), out = weights v, for queries already divided by sqrt(d); all (batch, heads, ., .)."""
+    np.matmul(q, k.swapaxes(-1, -2), out=weights)
+    top = weights.max()
+    if top - weights.min() > 80:  # one shift for all is quick, and exact unless exp(-80) would be lost beside it
+        top = weights.max(axis=-1, keepdims=True)
+    weights -= top
+    np.exp(weights, out=weights)
+    keys = weights.shape[-1]
+    weights /= (_rows(weights) @ np.ones((keys, keys), weights.dtype)).reshape(weights.shape)
+    np.matmul(weights, v, out=out)
+
+
+def _attend_back(d_out, q, k, v, weights, d_q, d_k, d_v, scratch):
+    """Gradients of _attend: writes d_q, d_k, d_v; scratch has the shape of weights."""
+    np.matmul(weights.swapaxes(-1, -2), d_out, out=d_v)
+    d_weights = np.matmul(d_out, v.swapaxes(-1, -2), out=scratch)
+    d_weights *= weights
+    keys = weights.shape[-1]
+    d_weights -= weights * (_rows(d_weights) @ np.ones((keys, keys), weights.dtype)).reshape(weights.shape)
+    np.matmul(d_weights, k, out=d_q)
+    np.matmul(d_weights.swapaxes(-1, -2), q, out=d_k)
+
+
+def _readout_shapes(features, sizes, output_size):
+    shapes = {}
+    for i, size in enumerate(sizes, 1):
+        shapes |= {f"W_read{i}": (features, size), f"b_read{i}": (size,)}
+        features = size
+    return shapes | {"W_out": (features, output_size), "b_out": (output_size,)}
+
+
+def _readout_layers(params):
+    names = [name[2:] for name in params if name.startswith("W_read")] + ["out"]
+    return [("W_" + name, "b_" + name) for name in names]
+
+
+def _readout(params, features):
+    """ReLU layers, then a linear one, on (rows, features); returns what every layer got, and the output last."""
+    layers = [features]
+    for W, b in _readout_layers(params):
+        layers.append(layers[-1] @ params[W] + params[b])
+        if W != "W_out":
+            np.maximum(layers[-1], 0, out=layers[-1])
+    return layers
+
+
+def _readout_back(params, grads, layers, d_out):
+    """Fill the readout's grads; returns the gradient of the features."""
+    for (W, b), x in zip(reversed(_readout_layers(params)), reversed(layers[:-1]), strict=True):
+        np.matmul(x.T, d_out, out=grads[W])
+        _add_sums(grads[b], d_out)
+        d_out = d_out @ params[W].T
+        if x is not layers[0]:
+            d_out *= x > 0
+    return d_out
+
+
+def _lstm_shapes(input_size, hidden_size):
+    return {"W_x": (input_size, 4 * hidden_size), "W_h": (hidden_size, 4 * hidden_size), "b": (4 * hidden_size,)}
+
+
+def _lstm_tape(time, batch, size):
+    return {
+        "gates": (4, time, batch, size), "d_gates": (4, time, batch, size), "h": (time + 1, batch, size),
+        "c": (time + 1, batch, size), "tanh_c": (time, batch, size),
+    }  # fmt: skip
+
+
+def _lstm_unroll(params, x, tape):
+    """h, c = LSTM(x, h, c) over x (time, batch, input_size), from tape.h[0] and tape.c[0]; gates in the order i, f, g, o."""
+    steps, batch, size = tape.tanh_c.shape
+    # sigmoid(z) = (1 + tanh(z / 2)) / 2, so with halved weights one tanh serves all four gates
+    half, shift = (np.array(row, x.dtype).reshape(4, 1, 1) for row in ([0.5, 0.5, 1, 0.5], [0.5, 0.5, 0, 0.5]))
+    W_x, W_h = half * _split(params["W_x"], 4), half * _split(params["W_h"], 4)
+    np.matmul(_rows(x), W_x, out=tape.gates.reshape(4, steps * batch, size))
+    tape.gates += half[..., None] * params["b"].reshape(4, 1, 1, size)
+    for t in range(steps):
+        gates = tape.gates[:, t]
+        gates += tape.h[t] @ W_h
+        np.tanh(gates, out=gates)
+        gates *= half
+        gates += shift
+        i, f, g, o = gates
+        np.multiply(f, tape.c[t], out=tape.c[t + 1])
+        tape.c[t + 1] += i * g
+        np.tanh(tape.c[t + 1], out=tape.tanh_c[t])
+        np.multiply(o, tape.tanh_c[t], out=tape.h[t + 1])
+
+
+def _lstm_back(params, grads, x, tape, d_h):
+    """Back through time: d_h (steps, batch, size) are the gradients of the last `steps` hidden states; fills grads."""
+    total, batch, size = tape.tanh_c.shape
+    slope = tape.gates * (1 - tape.gates)
+    slope[2] = 1 - tape.gates[2] ** 2
+    slope_c = tape.gates[3] * (1 - tape.tanh_c**2)
+    W_h = np.ascontiguousarray(_split(params["W_h"], 4).transpose(0, 2, 1))
+    h = np.zeros((batch, size), x.dtype)
+    c = np.zeros_like(h)
+    for t in reversed(range(total)):
+        if t >= total - len(d_h):
+            h += d_h[t - total]
+        c += h * slope_c[t]
+        i, f, g, _ = tape.gates[:, t]
+        d_gates = tape.d_gates[:, t]
+        for gate, (d, factor) in enumerate(((c, g), (c, tape.c[t]), (c, i), (h, tape.tanh_c[t]))):
+            np.multiply(d, factor, out=d_gates[gate])
+        d_gates *= slope[:, t]
+        c *= f
+        h = np.matmul(d_gates, W_h).sum(axis=0)
+    d_gates = tape.d_gates.reshape(4, total * batch, size)
+    _split(grads["W_x"], 4)[:] = _rows(x).T @ d_gates
+    _split(grads["W_h"], 4)[:] = _rows(tape.h[:-1]).T @ d_gates
+    for d_b, d_gate in zip(grads["b"].reshape(4, size), d_gates, strict=True):
+        _add_sums(d_b, d_gate)
+
+
+def _memory_shapes(slot_size, input_size):
+    S, project = slot_size, input_size != slot_size
+    shapes = {"W_input": (input_size, S), "b_input": (S,)} if project else {}
+    shapes |= {"W_q": (S, S), "W_k": (S, S), "W_v": (S, S), "W_o": (S, S)}
+    return shapes | {"W_update": (S, S), "b_update": (S,), "W_gate": (2 * S, S), "b_gate": (S,)}
+
+
+def _memory_tape(time, batch, slots, size, heads, with_input=True):
+    rows, per_slot = slots + with_input, (time, slots, batch, size)
+    names = ("q", "d_q", "joined", "attended", "d_attended", "updated", "d_updated", "gate", "d_gate")
+    return {name: per_slot for name in names} | {
+        "Z": (time + 1, rows, batch, size), "kv": (2, time, rows, batch, size), "d_kv": (2, time, rows, batch, size),
+        "weights": (time, batch, heads, slots, rows), "p": (time, batch, size),
+    }  # fmt: skip
+
+
+def _memory_unroll(params, tape, num_heads):
+    """The seed's gated memory over tape.p (time, batch, size), from the slots in tape.Z[0]; without p when Z has no row for it."""
+    steps, slots, batch, size = tape.q.shape
+    with_input = tape.Z.shape[1] > slots
+    W_q = params["W_q"] * tape.q.dtype.type((size // num_heads) ** -0.5)
+    W_kv = np.stack([params["W_k"], params["W_v"]])
+    W_gate, W_gate_p = np.split(params["W_gate"] * tape.q.dtype.type(0.5), 2)  # halved: sigmoid by tanh
+    from_input = 0.5 * params["b_gate"] + (tape.p @ W_gate_p if with_input else np.zeros_like(tape.p))
+    if with_input:
+        tape.Z[:steps, slots] = tape.p
+    for t in range(steps):
+        Z, M = tape.Z[t], tape.Z[t, :slots]
+        np.matmul(_rows(M), W_q, out=_rows(tape.q[t]))
+        for W, out in zip(W_kv, tape.kv[:, t], strict=True):
+            np.matmul(_rows(Z), W, out=_rows(out))
+        q, k, v, joined = (_heads(x, num_heads) for x in (tape.q[t], *tape.kv[:, t], tape.joined[t]))
+        _attend(q, k, v, tape.weights[t], joined)
+        np.matmul(tape.joined[t], params["W_o"], out=tape.attended[t])
+        updated = np.matmul(tape.attended[t], params["W_update"], out=tape.updated[t])
+        updated += params["b_update"]
+        np.tanh(updated, out=updated)
+        gate = np.matmul(tape.attended[t], W_gate, out=tape.gate[t])
+        gate += from_input[t]
+        np.tanh(gate, out=gate)
+        gate *= 0.5
+        gate += 0.5
+        new = np.subtract(updated, M, out=tape.Z[t + 1, :slots])  # M' = M + gate * (updated - M)
+        new *= gate
+        new += M
+
+
+def _memory_back(params, grads, tape, num_heads, d_memories):
+    """Back through time: d_memories (steps, slots, batch, size) of the last memories; fills grads, returns d p."""
+    steps, slots, batch, size = tape.q.shape
+    scale = tape.q.dtype.type((size // num_heads) ** -0.5)
+    W_gate, W_gate_p = np.split(params["W_gate"], 2)
+    d_p = np.zeros_like(tape.p)
+    dM = np.zeros((slots, batch, size), tape.p.dtype)
+    d_joined = np.empty_like(dM)
+    scratch = np.empty_like(tape.weights[0])
+    for t in reversed(range(steps)):
+        if t >= steps - len(d_memories):
+            dM += d_memories[t - steps]
+        M, gate, updated = tape.Z[t, :slots], tape.gate[t], tape.updated[t]
+        d_gate, d_updated, d_attended = tape.d_gate[t], tape.d_updated[t], tape.d_attended[t]
+        np.multiply(dM, updated - M, out=d_gate)
+        d_gate *= gate * (1 - gate)
+        np.multiply(dM, gate, out=d_updated)
+        d_updated *= 1 - updated**2
+        dM *= 1 - gate
+        np.matmul(d_updated, params["W_update"].T, out=d_attended)
+        d_attended += d_gate @ W_gate.T
+        np.matmul(d_attended, params["W_o"].T, out=d_joined)
+        views = (d_joined, tape.q[t], *tape.kv[:, t]), (tape.d_q[t], *tape.d_kv[:, t])
+        d_out, q, k, v, d_q, d_k, d_v = (_heads(x, num_heads) for x in (*views[0], *views[1]))
+        _attend_back(d_out, q, k, v, tape.weights[t], d_q, d_k, d_v, scratch)
+        tape.d_q[t] *= scale
+        dZ = tape.d_kv[0, t] @ params["W_k"].T + tape.d_kv[1, t] @ params["W_v"].T
+        dM += dZ[:slots]
+        dM += tape.d_q[t] @ params["W_q"].T
+        if len(dZ) > slots:
+            d_p[t] = dZ[slots]
+    M = np.ascontiguousarray(tape.Z[:steps, :slots])
+    grads["W_q"][:] = _rows(M).T @ _rows(tape.d_q)
+    for name, d in zip(("W_k", "W_v"), tape.d_kv, strict=True):
+        grads[name][:] = _rows(tape.Z[:steps]).T @ _rows(d)
+    grads["W_o"][:] = _rows(tape.joined).T @ _rows(tape.d_attended)
+    grads["W_update"][:] = _rows(tape.attended).T @ _rows(tape.d_updated)
+    _add_sums(grads["b_update"], tape.d_updated)
+    d_gate = tape.d_gate.sum(axis=1)  # (time, batch, size): p and b_gate reach every slot
+    grads["W_gate"][:size] = _rows(tape.attended).T @ _rows(tape.d_gate)
+    if tape.Z.shape[1] > slots:
+        grads["W_gate"][size:] = _rows(tape.p).T @ _rows(d_gate)
+        d_p += d_gate @ W_gate_p.T
+    _add_sums(grads["b_gate"], d_gate)
+    return d_p
+
+
+def _first_memory(kind, num_slots, slot_size, seed):
+    """(num_slots, slot_size) float64: "identity" (as the authors' code), "zeros", or one "random" draw from the seed."""
+    _choice("initial_memory", kind, ("identity", "zeros", "random"))
+    if kind == "identity":
+        if num_slots > slot_size + 1:
+            raise ValueError(
+                f'num_slots must be at most slot_size + 1 = {slot_size + 1} with initial_memory="identity", got '
+                f'{num_slots}: rows would coincide, and equal slots stay equal; take "random" or a larger slot_size'
+            )
+        return np.eye(num_slots, slot_size)
+    if kind == "zeros":
+        return np.zeros((num_slots, slot_size))
+    return np.random.default_rng([seed, 1]).normal(size=(num_slots, slot_size))
+
+
+def _check_heads(slot_size, num_heads):
+    if slot_size % num_heads:
+        raise ValueError(f"slot_size must be a multiple of num_heads, got slot_size {slot_size}, num_heads {num_heads}")
+
+
+# gates and projections that share a matrix are drawn one by one
+_PARTS = {"W_x": 4, "W_h": 4, "W_qkv": 3, "W_gx": 2, "W_gm": 2}
+
+
+@functools.cache
+def _pool(workers):
+    return ThreadPoolExecutor(workers, thread_name_prefix="rrnn")
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()
+
+
+def _one_blas_thread(wanted=True):
+    """A context in which matrix products use one thread: threads of threads only get in each other's way."""
+    return _blas().limit(limits=1, user_api="blas") if wanted else nullcontext()
+
+
+class Batch(NamedTuple):
+    """inputs (batch, time, input_size); targets (batch, A) class indices, -1 where nothing is asked, or (batch, A, k)
+    numbers: the targets of the last A time steps. Taught in notebook 04."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+class _Parameters:
+    """Named arrays that are views of one flat vector, so that an optimiser's step is one array expression."""
+
+    def _create(self, config, shapes):
+        self.config = config
+        self.dtype = _dtype(config["dtype"])
+        self.flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes.values()), self.dtype)
+        self._shapes = shapes
+        self.params = self._views(self.flat)
+        rng = np.random.default_rng(_whole("seed", config["seed"], 0))
+        for name, array in self.params.items():
+            if name.startswith("g_"):
+                array[:] = 1
+            elif name.startswith("W_"):
+                for part in _split(array, _PARTS.get(name, 1)):
+                    square = name == "W_h"
+                    part[:] = orthogonal(len(part), rng, self.dtype) if square else glorot_uniform(part.shape, rng, self.dtype)
+            elif name == "b":  # of an LSTM: the forget gate starts open
+                array.reshape(4, -1)[1] = 1
+
+    def _views(self, flat):
+        views, start = {}, 0
+        for name, shape in self._shapes.items():
+            stop = start + int(np.prod(shape))
+            views[name] = flat[start:stop].reshape(shape)
+            start = stop
+        return views
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._describe().items())})"
+
+    def _describe(self):
+        """The arguments the object was made with, as plain values."""
+        return self.config | {"dtype": self.dtype.name}
+
+
+class _Model(_Parameters):
+    """What the three models share. A model gives _tape_shapes, _unroll, _features, _back, _states and _picture."""
+
+    def _create(self, config, shapes):
+        super()._create(config, shapes)
+        self._tapes = {}
+
+    def _as_float64(self):
+        model = type(self)(**(self.config | {"dtype": np.float64}))
+        model.flat[:] = self.flat
+        return model
+
+    def __deepcopy__(self, memo):
+        model = type(self)(**self.config)
+        model.flat[:] = self.flat
+        return model
+
+    def _tape(self, worker, steps, batch):
+        """The arrays one worker writes on; kept for the last few shapes, because new memory is slow memory."""
+        key = worker, steps, batch
+        if key not in self._tapes:
+            while len(self._tapes) >= 6:
+                self._tapes.pop(next(iter(self._tapes)))
+            shapes = self._tape_shapes(steps, batch)
+            self._tapes[key] = SimpleNamespace(**{k: np.empty(shape, self.dtype) for k, shape in shapes.items()})
+        return self._tapes[key]
+
+    def _check_sequence(self, name, sequence):
+        return _floats(name, sequence, ("batch", "time", self.input_size), self.dtype)
+
+    def _check_batch(self, batch):
+        if not (isinstance(batch, tuple) and len(batch) == 2):
+            raise TypeError(f"batch must be a Batch(inputs, targets), got {type(batch).__name__}")
+        inputs, targets = self._check_sequence("batch.inputs", batch[0]), np.asarray(batch[1])
+        if targets.ndim == 3:
+            targets = _floats("batch.targets", targets, (len(inputs), "answers", self.output_size), self.dtype)
+            asked = targets.size
+        elif targets.ndim == 2 and targets.dtype.kind in "iu":
+            if len(targets) != len(inputs):
+                raise ValueError(f"batch.targets must have {len(inputs)} rows, as the inputs have, got {len(targets)}")
+            asked = int((targets != -1).sum())
+            if targets.size and (targets.min() < -1 or targets.max() >= self.output_size):
+                raise ValueError(
+                    f"batch.targets must be classes 0..{self.output_size - 1}, or -1 where nothing is asked; "
+                    f"got values from {targets.min()} to {targets.max()}"
+                )
+        else:
+            raise TypeError(
+                "batch.targets must be (batch, answers) whole numbers, or (batch, answers, k) numbers; "
+                f"got shape {targets.shape} of dtype {targets.dtype}"
+            )
+        if targets.shape[1] > inputs.shape[1]:
+            raise ValueError(f"batch.targets must ask at most {inputs.shape[1]} last steps, got {targets.shape[1]}")
+        if not asked:
+            raise ValueError("batch.targets must ask something: all of them are -1, or there are none")
+        return inputs, targets, asked
+
+    def _run(self, worker, inputs, answers):
+        """Unroll over inputs (batch, time, input_size); the readout's layers for the last `answers` steps."""
+        x = np.ascontiguousarray(inputs.swapaxes(0, 1))  # (time, batch, input_size)
+        tape = self._tape(worker, *x.shape[:2])
+        self._unroll(x, tape)
+        features = self._features(tape, answers)  # (answers, batch, features)
+        return x, tape, _readout(self.params, _rows(features))
+
+    def forward(self, sequence, return_sequences=True, return_state=False):
+        """Outputs (raw logits, or numbers) for sequence (batch, time, input_size): (batch, time, output_size), or
+        (batch, output_size) of the last step with return_sequences=False. return_state=True appends the final states.
+        Raises ValueError for a wrong shape or for values that are not finite. Taught in notebooks 02, 03 and 05.
+        """
+        sequence = self._check_sequence("sequence", sequence)
+        answers = sequence.shape[1] if return_sequences else 1
+        outputs, states = [], []
+        for start in range(0, len(sequence), 256):  # a tape for every example at once would fill the machine
+            part = sequence[start : start + 256]
+            _, tape, layers = self._run(0, part, answers)
+            outputs.append(layers[-1].reshape(answers, len(part), -1).swapaxes(0, 1))
+            states.append(self._states(tape))
+        outputs = np.concatenate(outputs)
+        outputs = outputs if return_sequences else outputs[:, 0]
+        if not return_state:
+            return outputs
+        return outputs, *(np.concatenate(state) for state in zip(*states, strict=True))
+
+    def trace(self, sequence):
+        """Everything a picture needs, as {name: array}, batch first, then time: "outputs" (batch, time, output_size),
+        and the model's own gates, states, memories and attention weights (see the class). Taught in notebook 02."""
+        sequence = self._check_sequence("sequence", sequence)
+        _, tape, layers = self._run(0, sequence, sequence.shape[1])
+        outputs = layers[-1].reshape(sequence.shape[1], len(sequence), -1).swapaxes(0, 1)
+        return {name: np.array(array) for name, array in (self._picture(tape) | {"outputs": outputs}).items()}
+
+    def loss_and_grads(self, batch, workers=1):
+        """Loss, its exact gradient {parameter name: array}, and metrics {"loss", and "accuracy" or "error"}.
+
+        batch is Batch(inputs, targets). Softmax cross-entropy from raw logits, averaged over the asked targets of the
+        whole batch, or mean squared error over all numbers; back-propagation through all time steps. workers splits the
+        batch over threads: the same result to rounding. Raises ValueError for targets out of range or a batch that asks
+        nothing. Taught in notebook 06.
+        """
+        loss, flat, metrics = self._loss_and_flat(batch, workers)
+        return loss, self._views(flat), metrics
+
+    def _loss_and_flat(self, batch, workers=1):
+        inputs, targets, asked = self._check_batch(batch)
+        workers = min(_whole("workers", workers), len(inputs))
+        cuts = np.linspace(0, len(inputs), workers + 1).astype(int)
+        jobs = [(w, inputs[a:b], targets[a:b], asked) for w, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))]
+        with _one_blas_thread(workers > 1):
+            others = [_pool(workers - 1).submit(self._part, *job) for job in jobs[1:]]
+            parts = [self._part(*jobs[0])] + [other.result() for other in others]
+        flat = parts[0][0]
+        for part in parts[1:]:
+            flat += part[0]
+        loss, hits = (sum(part[i] for part in parts) for i in (1, 2))
+        return loss, flat, _metrics(loss, hits, targets)
+
+    def _part(self, worker, inputs, targets, asked):
+        """(gradient, loss, share of targets right) of a part of the batch, each divided by what the whole batch asks."""
+        x, tape, layers = self._run(worker, inputs, targets.shape[1])
+        loss, hits, d_out = _loss(layers[-1], targets, asked)
+        flat = np.zeros_like(self.flat)
+        grads = self._views(flat)
+        d_features = _readout_back(self.params, grads, layers, d_out)
+        self._back(x, tape, grads, d_features.reshape(targets.shape[1], len(inputs), -1))
+        return flat, loss, hits
+
+    def _mean_loss(self, batch):
+        return self._metrics(batch)["loss"]
+
+    def _metrics(self, batch):
+        """The metrics of loss_and_grads without the gradient."""
+        inputs, targets, asked = self._check_batch(batch)
+        loss = hits = 0.0
+        for start in range(0, len(inputs), 256):
+            part = targets[start : start + 256]
+            _, _, layers = self._run(0, inputs[start : start + 256], part.shape[1])
+            part_loss, part_hits, _ = _loss(layers[-1], part, asked)
+            loss, hits = loss + part_loss, hits + part_hits
+        return _metrics(loss, hits, targets)
+
+
+def _loss(outputs, targets, asked):
+    """Loss and share of right answers, both over `asked`, and the gradient of outputs (answers * batch, output_size)."""
+    targets = targets.swapaxes(0, 1).reshape(len(outputs), *targets.shape[2:])
+    if targets.ndim == 2:
+        d = outputs - targets
+        return float(np.vdot(d, d)) / asked, 0.0, d * (2 / asked)
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=1)
+    rows = np.flatnonzero(targets != -1)
+    of = targets[rows]
+    loss = float((np.log(total[rows]) - shifted[rows, of]).sum()) / asked
+    hits = float((outputs[rows].argmax(axis=1) == of).sum()) / asked
+    p *= ((targets != -1) / (total * asked))[:, None].astype(p.dtype)
+    p[rows, of] -= 1 / asked
+    return loss, hits, p
+
+
+def _metrics(loss, hits, targets):
+    return {"loss": loss, "error": float(np.sqrt(loss))} if targets.ndim == 3 else {"loss": loss, "accuracy": hits}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The relational memory core (notebook 02)
+# ---------------------------------------------------------------------------------------------------------------------
+class RelationalMemoryCore(_Model):
+    """The paper's recurrent core, as its authors' code has it: a matrix of memory slots that attend to each other and
+    to the input, eqs. (2) and (7). With M (slots, S) and p = x W_in + b_in, each step is
+
+        Z = [M; p]                    q, k, v = split(LN(Z W_qkv + b_qkv))       (no LN when qkv_norm is False)
+        Y = heads of softmax(q k^T / sqrt(S / heads)) v, queries from the slots only
+        U = LN(M + Y)                 C = LN(U + MLP(U))                         (mlp_layers=0: C = U)
+        i, f = sigmoid(p W_gx + tanh(M) W_gm + b_g + (input_bias, forget_bias))  S wide ("unit") or 1 ("memory")
+        M' = f * M + i * tanh(C)      (gate_style None: M' = C)                  output = readout(flatten(M'))
+
+    num_blocks repeats attention and MLP with the same weights. initial_memory is "identity", "zeros" or "random" (one
+    draw from the seed). readout_sizes are ReLU layers before the linear one. Memories are (batch, num_slots, slot_size).
+    trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1), of
+    the last block, the input being the last key; "input_gate" and "forget_gate" (batch, time, slots, S or 1).
+    Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 02.
+    """
+
+    def __init__(self, input_size, output_size, num_slots=4, slot_size=64, num_heads=4, *, mlp_layers=2, num_blocks=1,
+                 gate_style="unit", qkv_norm=True, initial_memory="identity", forget_bias=1.0, input_bias=0.0,
+                 readout_sizes=(), seed=0, dtype=np.float32):  # fmt: skip
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.input_size, self.output_size = _whole("input_size", input_size), _whole("output_size", output_size)
+        self.num_slots, self.slot_size = _whole("num_slots", num_slots), _whole("slot_size", slot_size)
+        self.num_heads, self.num_blocks = _whole("num_heads", num_heads), _whole("num_blocks", num_blocks)
+        self.mlp_layers, self.gate_style = _whole("mlp_layers", mlp_layers, 0), gate_style
+        _check_heads(slot_size, num_heads)
+        _choice("gate_style", gate_style, ("unit", "memory", None))
+        self.qkv_norm = _choice("qkv_norm", qkv_norm, (True, False))
+        self.forget_bias = _number("forget_bias", forget_bias, finite=False)
+        self.input_bias = _number("input_bias", input_bias, finite=False)
+        self.readout_sizes = config["readout_sizes"] = _sizes(readout_sizes)
+        first = _first_memory(initial_memory, num_slots, slot_size, _whole("seed", seed, 0))
+        S, gate_size = slot_size, {"unit": slot_size, "memory": 1, None: 0}[gate_style]
+        shapes = {"W_in": (input_size, S), "b_in": (S,), "W_qkv": (S, 3 * S), "b_qkv": (3 * S,)}
+        if qkv_norm:
+            shapes |= {"g_qkv": (3 * S,), "beta_qkv": (3 * S,)}
+        shapes |= {"g_u": (S,), "beta_u": (S,)}
+        for i in range(1, mlp_layers + 1):
+            shapes |= {f"W_mlp{i}": (S, S), f"b_mlp{i}": (S,)}
+        if mlp_layers:
+            shapes |= {"g_c": (S,), "beta_c": (S,)}
+        if gate_size:
+            shapes |= {"W_gx": (S, 2 * gate_size), "W_gm": (S, 2 * gate_size), "b_g": (2 * gate_size,)}
+        self._gate_size = gate_size
+        self._create(config, shapes | _readout_shapes(num_slots * S, self.readout_sizes, output_size))
+        self.first_memory = first.astype(self.dtype)
+
+    def _tape_shapes(self, steps, batch):
+        N, S, G, blocks, L = self.num_slots, self.slot_size, self._gate_size, self.num_blocks, self.mlp_layers
+        return {
+            "p": (steps, batch, S), "Z": (steps + 1, blocks, N + 1, batch, S),
+            "qkv": (steps, blocks, N + 1, batch, 3 * S), "n_qkv": (steps, blocks, N + 1, batch, 3 * S),
+            "s_qkv": (steps, blocks, (N + 1) * batch), "weights": (steps, blocks, batch, self.num_heads, N, N + 1),
+            "n_u": (steps, blocks, N, batch, S), "s_u": (steps, blocks, N * batch),
+            # layer 0 is U, layer l the output of the MLP's layer l; d_mlp their gradients before the ReLU
+            "mlp": (L + 1, steps, blocks, N, batch, S), "d_mlp": (L + 1, steps, blocks, N, batch, S),
+            "n_c": (steps, blocks, N, batch, S), "s_c": (steps, blocks, N * batch), "C": (N, batch, S),
+            "gates": (2, steps, N, batch, G), "d_gates": (2, steps, N, batch, G),
+            "tanh_m": (steps, N, batch, S), "tanh_c": (steps, N, batch, S),
+            "dM": (N, batch, S), "dC": (N, batch, S), "d_attended": (N, batch, S), "scratch": (N, batch, S),
+            "d_qkv": (N + 1, batch, 3 * S), "scratch_qkv": (N + 1, batch, 3 * S), "dZ": (N + 1, batch, S),
+            "d_weights": (batch, self.num_heads, N, N + 1),
+        }  # fmt: skip
+
+    def _projection(self):
+        """W_qkv and its bias, gain and shift as the loop uses them.
+
+        1 / sqrt(d) is folded into the queries. The layer norm takes the mean off each row; taking it off the matrix, once,
+        has the same effect, because the mean over the columns of Z W is Z times the mean column of W.
+        """
+        P, S = self.params, self.slot_size
+        scale = np.ones(3 * S, self.dtype)
+        scale[:S] = (S // self.num_heads) ** -0.5
+        if not self.qkv_norm:
+            return P["W_qkv"] * scale, P["b_qkv"] * scale, None, None, scale
+        W, b = P["W_qkv"] - P["W_qkv"].mean(axis=1, keepdims=True), P["b_qkv"] - P["b_qkv"].mean()
+        return W, b, P["g_qkv"] * scale, P["beta_qkv"] * scale, scale
+
+    def _qkv(self, qkv):
+        """Queries (from the slots), keys and values of one (rows, batch, 3S) array, per head."""
+        N, S, H = self.num_slots, self.slot_size, self.num_heads
+        return (_heads(x, H) for x in (qkv[:N, :, :S], qkv[..., S : 2 * S], qkv[..., 2 * S :]))
+
+    def _unroll(self, x, tape):
+        P, N, L, G = self.params, self.num_slots, self.mlp_layers, self._gate_size
+        steps, batch = x.shape[:2]
+
+        def wide(row):  # (size,) -> (batch, size)
+            return np.broadcast_to(row, (batch, len(row))).copy()
+
+        W_qkv, b_qkv, g_qkv, beta_qkv, _ = self._projection()
+        b_qkv = wide(b_qkv)
+        rows = {name: wide(P[name]) for name in P if name.startswith(("g_u", "beta_u", "g_c", "beta_c", "b_mlp"))}
+        if self.qkv_norm:
+            g_qkv, beta_qkv = wide(g_qkv), wide(beta_qkv)
+        # everything that only depends on the inputs is computed for all steps at once
+        np.matmul(x, P["W_in"], out=tape.p)
+        tape.p += P["b_in"]
+        tape.Z[:steps, :, N] = tape.p[:, None]
+        tape.Z[0, 0, :N] = self.first_memory[:, None]
+        if G:  # sigmoid(z) = (1 + tanh(z / 2)) / 2, with the half in the weights
+            W_gx, W_gm = (0.5 * _split(P[name], 2) for name in ("W_gx", "W_gm"))
+            b_g = 0.5 * (P["b_g"].reshape(2, 1, G) + np.array([self.input_bias, self.forget_bias]).reshape(2, 1, 1))
+            from_input = (_rows(tape.p) @ W_gx + b_g.astype(self.dtype)).reshape(2, steps, 1, batch, G)
+        for t in range(steps):
+            M = tape.Z[t, 0, :N]
+            for b in range(self.num_blocks):
+                Z = tape.Z[t, b]
+                qkv, n_qkv, n_u, n_c = tape.qkv[t, b], tape.n_qkv[t, b], tape.n_u[t, b], tape.n_c[t, b]
+                projected = n_qkv if self.qkv_norm else qkv
+                np.matmul(_rows(Z), W_qkv, out=_rows(projected))
+                projected += b_qkv
+                if self.qkv_norm:
+                    _norm(n_qkv, g_qkv, beta_qkv, tape.s_qkv[t, b], qkv, centre=False)
+                q, k, v = self._qkv(qkv)
+                _attend(q, k, v, tape.weights[t, b], _heads(n_u, self.num_heads))
+                n_u += Z[:N]
+                U = tape.mlp[0, t, b]
+                _norm(n_u, rows["g_u"], rows["beta_u"], tape.s_u[t, b], U)
+                C = U
+                for layer in range(1, L + 1):
+                    y = np.matmul(_rows(C), P[f"W_mlp{layer}"], out=_rows(tape.mlp[layer, t, b])).reshape(C.shape)
+                    y += rows[f"b_mlp{layer}"]
+                    C = np.maximum(y, 0, out=y) if layer < L else y
+                if L:
+                    np.add(U, C, out=n_c)
+                    C = tape.Z[t, b + 1, :N] if b + 1 < self.num_blocks else tape.C
+                    _norm(n_c, rows["g_c"], rows["beta_c"], tape.s_c[t, b], C)
+                elif b + 1 < self.num_blocks:
+                    tape.Z[t, b + 1, :N] = C
+            new = tape.Z[t + 1, 0, :N]
+            if not G:
+                new[:] = C
+                continue
+            tanh_m, tanh_c, gates = tape.tanh_m[t], tape.tanh_c[t], tape.gates[:, t]
+            np.tanh(M, out=tanh_m)
+            np.matmul(_rows(tanh_m), W_gm, out=gates.reshape(2, N * batch, G))
+            gates += from_input[:, t]
+            np.tanh(gates, out=gates)
+            gates *= 0.5
+            gates += 0.5
+            np.tanh(C, out=tanh_c)
+            np.multiply(gates[1], M, out=new)
+            new += np.multiply(gates[0], tanh_c, out=tape.scratch)
+
+    def _features(self, tape, answers):
+        last = tape.Z[-answers:, 0, : self.num_slots]  # (answers, slots, batch, S)
+        return last.transpose(0, 2, 1, 3).reshape(answers, last.shape[2], -1)
+
+    def _back(self, x, tape, grads, d_features):
+        P, N, S, L, G = self.params, self.num_slots, self.slot_size, self.mlp_layers, self._gate_size
+        steps, batch = x.shape[:2]
+        answers = len(d_features)
+        d_memories = d_features.reshape(answers, batch, N, S).transpose(0, 2, 1, 3)
+        W_qkv, _, g_qkv, _, scale = self._projection()
+        W_qkv_T = np.ascontiguousarray(W_qkv.T)
+        W_mlp_T = [None] + [np.ascontiguousarray(P[f"W_mlp{layer}"].T) for layer in range(1, L + 1)]
+        gains = {name: np.broadcast_to(P[name], (batch, S)).copy() for name in ("g_u", "g_c") if name in P}
+        if self.qkv_norm:
+            g_qkv = np.broadcast_to(g_qkv, (batch, 3 * S)).copy()
+        if G:
+            W_gm_T = np.ascontiguousarray(_split(P["W_gm"], 2).transpose(0, 2, 1))
+        d_p = np.zeros_like(tape.p)
+        dM, dC, dZ, scratch, d_qkv = tape.dM, tape.dC, tape.dZ, tape.scratch, tape.d_qkv
+        dM[:] = 0
+        for t in reversed(range(steps)):
+            if t >= steps - answers:
+                dM += d_memories[t - steps]
+            if G:
+                self._gates_back(t, tape, W_gm_T)  # dM becomes dC and the dM that does not pass through C
+            else:
+                dC[:] = dM
+                dM[:] = 0
+            for b in reversed(range(self.num_blocks)):
+                dU = dC
+                if L:
+                    n_c = tape.n_c[t, b]
+                    _norm_back(dC, n_c, gains["g_c"], tape.s_c[t, b], grads["g_c"], grads["beta_c"], scratch)
+                    d_layer = tape.d_mlp[L, t, b]
+                    d_layer[:] = n_c
+                    for layer in range(L, 0, -1):
+                        d_below = np.matmul(_rows(d_layer), W_mlp_T[layer], out=_rows(tape.d_mlp[layer - 1, t, b]))
+                        d_layer = d_below.reshape(n_c.shape)
+                        if layer > 1:
+                            d_layer *= tape.mlp[layer - 1, t, b] > 0
+                    dU = np.add(n_c, d_layer, out=dC)
+                n_u = tape.n_u[t, b]
+                _norm_back(dU, n_u, gains["g_u"], tape.s_u[t, b], grads["g_u"], grads["beta_u"], scratch)
+                d_qkv[N, :, :S] = 0  # the input's own query is only there for the norm's statistics
+                d_q, d_k, d_v = self._qkv(d_qkv)
+                q, k, v = self._qkv(tape.qkv[t, b])
+                d_heads = _heads(n_u, self.num_heads)
+                _attend_back(d_heads, q, k, v, tape.weights[t, b], d_q, d_k, d_v, tape.d_weights)
+                n_qkv = tape.n_qkv[t, b]
+                if self.qkv_norm:
+                    g, beta = grads["g_qkv"], grads["beta_qkv"]
+                    _norm_back(d_qkv, n_qkv, g_qkv, tape.s_qkv[t, b], g, beta, tape.scratch_qkv, centre=False)
+                else:
+                    n_qkv[:] = d_qkv
+                np.matmul(_rows(n_qkv), W_qkv_T, out=_rows(dZ))
+                d_p[t] += dZ[N]
+                np.add(n_u, dZ[:N], out=dC)  # of the memory this block got: the block before it made it
+            dM += dC
+        self._weights_back(x, tape, grads, d_p, scale)
+
+    def _gates_back(self, t, tape, W_gm_T):
+        """M' = f * M + i * tanh(C): from tape.dM of M' to tape.dC, and tape.dM of M without the way through C."""
+        N, G, dM = self.num_slots, self._gate_size, tape.dM
+        M, tanh_m, tanh_c = tape.Z[t, 0, :N], tape.tanh_m[t], tape.tanh_c[t]
+        gates, d_gates = tape.gates[:, t], tape.d_gates[:, t]
+        for d_gate, factor in zip(d_gates, (tanh_c, M), strict=True):
+            if G == self.slot_size:
+                np.multiply(dM, factor, out=d_gate)
+            else:
+                np.einsum("nbs,nbs->nb", dM, factor, out=d_gate[..., 0])
+        d_gates *= gates
+        d_gates *= 1 - gates
+        np.multiply(tanh_c, tanh_c, out=tape.dC)
+        np.subtract(1, tape.dC, out=tape.dC)
+        tape.dC *= gates[0]
+        tape.dC *= dM
+        dM *= gates[1]
+        through = np.matmul(d_gates.reshape(2, -1, G), W_gm_T).sum(axis=0).reshape(dM.shape)
+        np.multiply(tanh_m, tanh_m, out=tape.scratch)
+        np.subtract(1, tape.scratch, out=tape.scratch)
+        through *= tape.scratch
+        dM += through
+
+    def _weights_back(self, x, tape, grads, d_p, scale):
+        """The gradients of all matrices, as one product each over all steps: inputs transposed times d(outputs)."""
+        N, S, L, G = self.num_slots, self.slot_size, self.mlp_layers, self._gate_size
+        steps, batch = x.shape[:2]
+        d_qkv = _rows(tape.n_qkv)
+        np.matmul(_rows(tape.Z[:steps]).T, d_qkv, out=grads["W_qkv"])
+        _add_sums(grads["b_qkv"], d_qkv)
+        if self.qkv_norm:
+            grads["W_qkv"] -= grads["W_qkv"].mean(axis=1, keepdims=True)
+            grads["b_qkv"] -= grads["b_qkv"].mean()
+            grads["g_qkv"] *= scale
+            grads["beta_qkv"] *= scale
+        else:
+            grads["W_qkv"] *= scale
+            grads["b_qkv"] *= scale
+        for layer in range(1, L + 1):
+            np.matmul(_rows(tape.mlp[layer - 1]).T, _rows(tape.d_mlp[layer]), out=grads[f"W_mlp{layer}"])
+            _add_sums(grads[f"b_mlp{layer}"], tape.d_mlp[layer])
+        if G:
+            d_gates = tape.d_gates.reshape(2, steps * N * batch, G)
+            _split(grads["W_gm"], 2)[:] = _rows(tape.tanh_m).T @ d_gates
+            d_gates = tape.d_gates.sum(axis=2).reshape(2, steps * batch, G)  # p and b_g reach every slot
+            _split(grads["W_gx"], 2)[:] = _rows(tape.p).T @ d_gates
+            grads["b_g"].reshape(2, G)[:] = d_gates.sum(axis=1)
+            W_gx_T = _split(self.params["W_gx"], 2).transpose(0, 2, 1)
+            d_p += np.matmul(d_gates, W_gx_T).sum(axis=0).reshape(d_p.shape)
+        np.matmul(_rows(x).T, _rows(d_p), out=grads["W_in"])
+        _add_sums(grads["b_in"], d_p)
+
+    def _states(self, tape):
+        return (tape.Z[-1, 0, : self.num_slots].swapaxes(0, 1).copy(),)
+
+    def _picture(self, tape):
+        picture = {
+            "memory": tape.Z[1:, 0, : self.num_slots].transpose(2, 0, 1, 3),
+            "attention": tape.weights[:, -1].swapaxes(0, 1),
+        }
+        if self._gate_size:
+            picture["input_gate"], picture["forget_gate"] = (gate.transpose(2, 0, 1, 3) for gate in tape.gates)
+        return picture
+
+
+def _sizes(readout_sizes):
+    if isinstance(readout_sizes, (str, bytes)) or not np.iterable(readout_sizes):
+        raise TypeError(f"readout_sizes must be a sequence of whole numbers such as (64, 64), got {readout_sizes!r}")
+    return tuple(_whole("readout_sizes", size) for size in readout_sizes)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A memory beside an LSTM (notebook 03)
+# ---------------------------------------------------------------------------------------------------------------------
+class RelationalMemory(_Parameters):
+    """A gated memory of slots, as a part: attended = heads(M W_q, [M; p] W_k, [M; p] W_v) W_o,
+    updated = tanh(attended W_update + b_update), gate = sigmoid([attended; p] W_gate + b_gate),
+    M' = gate * updated + (1 - gate) * M, with p = input W_input + b_input (p = input when input_size is slot_size, the
+    default). Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 03.
+    """
+
+    def __init__(self, num_slots, slot_size, num_heads, input_size=None, *, seed=0, dtype=np.float32):
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.num_slots, self.slot_size = _whole("num_slots", num_slots), _whole("slot_size", slot_size)
+        self.num_heads = _whole("num_heads", num_heads)
+        self.input_size = slot_size if input_size is None else _whole("input_size", input_size)
+        _check_heads(slot_size, num_heads)
+        self._create(config, _memory_shapes(slot_size, self.input_size))
+
+    def initial_memory(self, batch_size, kind="identity"):
+        """The first memory, (batch_size, num_slots, slot_size): "identity", "zeros" or "random" rows."""
+        first = _first_memory(kind, self.num_slots, self.slot_size, self.config["seed"]).astype(self.dtype)
+        return np.tile(first, (_whole("batch_size", batch_size), 1, 1))
+
+    def forward(self, memory, input_vec=None):
+        """The next memory from memory (batch, num_slots, slot_size) and input_vec (batch, input_size) or None."""
+        memory = _floats("memory", memory, ("batch", self.num_slots, self.slot_size), self.dtype)
+        p = np.zeros((len(memory), self.slot_size), self.dtype)
+        if input_vec is not None:
+            p = _project(self.params, _floats("input_vec", input_vec, (len(memory), self.input_size), self.dtype))
+        shapes = _memory_tape(1, len(memory), self.num_slots, self.slot_size, self.num_heads, input_vec is not None)
+        tape = SimpleNamespace(**{name: np.empty(shape, self.dtype) for name, shape in shapes.items()})
+        tape.p[0] = p
+        tape.Z[0, : self.num_slots] = memory.swapaxes(0, 1)
+        _memory_unroll(self.params, tape, self.num_heads)
+        return tape.Z[1, : self.num_slots].swapaxes(0, 1).copy()
+
+
+def _project(params, h):
+    """The memory's input p = h W_input + b_input, or h itself when the sizes agree."""
+    return h @ params["W_input"] + params["b_input"] if "W_input" in params else h
+
+
+class _CellPart:
+    """One LSTM, one memory, and a layer that joins them; shared by the cell and by the network that unrolls it."""
+
+    def _set_sizes(self, input_size, hidden_size, num_slots, slot_size, num_heads):
+        self.input_size, self.hidden_size = _whole("input_size", input_size), _whole("hidden_size", hidden_size)
+        self.num_slots, self.slot_size = _whole("num_slots", num_slots), _whole("slot_size", slot_size)
+        self.num_heads = _whole("num_heads", num_heads)
+        _check_heads(slot_size, num_heads)
+        H, S = hidden_size, slot_size
+        shapes = _lstm_shapes(input_size, H) | _memory_shapes(S, H)
+        return shapes | {"W_memory_read": (S, H), "b_memory_read": (H,), "W_combine": (2 * H, H), "b_combine": (H,)}
+
+    def _tape_shapes(self, steps, batch):
+        memory = _memory_tape(steps, batch, self.num_slots, self.slot_size, self.num_heads)
+        joined = {"h_r": (steps, batch, 2 * self.hidden_size), "output": (steps, batch, self.hidden_size)}
+        return _lstm_tape(steps, batch, self.hidden_size) | memory | joined
+
+    def _advance(self, x, tape):
+        """All steps from the states in tape.h[0], tape.c[0], tape.Z[0]. Nothing flows from the memory back to the
+        LSTM, so the LSTM runs first over all steps, then the memory, then the layer that joins them."""
+        P, N, H = self.params, self.num_slots, self.hidden_size
+        _lstm_unroll(P, x, tape)
+        tape.p[:] = _project(P, tape.h[1:])
+        _memory_unroll(P, tape, self.num_heads)
+        tape.h_r[..., :H] = tape.h[1:]
+        tape.h_r[..., H:] = tape.Z[1:, :N].mean(axis=1) @ P["W_memory_read"] + P["b_memory_read"]
+        np.tanh(tape.h_r @ P["W_combine"] + P["b_combine"], out=tape.output)
+
+    def _states(self, tape):
+        return tape.h[-1].copy(), tape.c[-1].copy(), tape.Z[-1, : self.num_slots].swapaxes(0, 1).copy()
+
+
+class RelationalRNNCell(_CellPart, _Parameters):
+    """One step of an LSTM whose hidden state feeds a memory: output = tanh([h; r] W_combine + b_combine), with
+    r = mean over the slots of M' W_memory_read + b_memory_read. Raises ValueError or TypeError for sizes that do not fit.
+    Taught in notebook 03."""
+
+    def __init__(self, input_size, hidden_size, num_slots=4, slot_size=64, num_heads=2, *, seed=0, dtype=np.float32):
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self._create(config, self._set_sizes(input_size, hidden_size, num_slots, slot_size, num_heads))
+
+    def forward(self, x, h, c, memory):
+        """(output, h, c, memory) after one step: x (batch, input_size), h, c and output (batch, hidden_size), memory
+        (batch, num_slots, slot_size)."""
+        x = _floats("x", x, ("batch", self.input_size), self.dtype)
+        shapes = self._tape_shapes(1, len(x))
+        tape = SimpleNamespace(**{name: np.empty(shape, self.dtype) for name, shape in shapes.items()})
+        tape.h[0] = _floats("h", h, (len(x), self.hidden_size), self.dtype)
+        tape.c[0] = _floats("c", c, (len(x), self.hidden_size), self.dtype)
+        memory = _floats("memory", memory, (len(x), self.num_slots, self.slot_size), self.dtype)
+        tape.Z[0, : self.num_slots] = memory.swapaxes(0, 1)
+        self._advance(x[None], tape)
+        return tape.output[0], *self._states(tape)
+
+
+class RelationalRNN(_CellPart, _Model):
+    """The cell over a sequence, with a readout: y = readout(output). Its state is h, c and memory.
+
+    trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1), the
+    input being the last key; "memory_gate" (batch, time, slots, S); "h", "c" and "output" (batch, time, hidden_size);
+    "gates" (batch, time, 4, hidden_size) in the order i, f, g, o. Taught in notebook 03.
+    """
+
+    def __init__(self, input_size, hidden_size, output_size, num_slots=4, slot_size=64, num_heads=2, *,
+                 initial_memory="identity", readout_sizes=(), seed=0, dtype=np.float32):  # fmt: skip
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        shapes = self._set_sizes(input_size, hidden_size, num_slots, slot_size, num_heads)
+        self.output_size = _whole("output_size", output_size)
+        self.readout_sizes = config["readout_sizes"] = _sizes(readout_sizes)
+        first = _first_memory(initial_memory, num_slots, slot_size, _whole("seed", seed, 0))
+        self._create(config, shapes | _readout_shapes(hidden_size, self.readout_sizes, output_size))
+        self.first_memory = first.astype(self.dtype)
+
+    def _unroll(self, x, tape):
+        tape.h[0] = tape.c[0] = 0
+        tape.Z[0, : self.num_slots] = self.first_memory[:, None]
+        self._advance(x, tape)
+
+    def _features(self, tape, answers):
+        return tape.output[-answers:]
+
+    def _back(self, x, tape, grads, d_features):
+        P, N, H, answers = self.params, self.num_slots, self.hidden_size, len(d_features)
+        d_joined = d_features * (1 - tape.output[-answers:] ** 2)
+        grads["W_combine"][:] = _rows(tape.h_r[-answers:]).T @ _rows(d_joined)
+        _add_sums(grads["b_combine"], d_joined)
+        d_h_r = d_joined @ P["W_combine"].T
+        d_read = np.ascontiguousarray(d_h_r[..., H:])
+        grads["W_memory_read"][:] = _rows(tape.Z[-answers:, :N].mean(axis=1)).T @ _rows(d_read)
+        _add_sums(grads["b_memory_read"], d_read)
+        d_memory = (d_read @ P["W_memory_read"].T / N)[:, None]  # the mean hands every slot its share
+        shape = (answers, N, *d_memory.shape[2:])
+        d_h = _memory_back(P, grads, tape, self.num_heads, np.broadcast_to(d_memory, shape))
+        if "W_input" in P:
+            grads["W_input"][:] = _rows(tape.h[1:]).T @ _rows(d_h)
+            _add_sums(grads["b_input"], d_h)
+            d_h = d_h @ P["W_input"].T
+        d_h[-answers:] += d_h_r[..., :H]
+        _lstm_back(P, grads, x, tape, d_h)
+
+    def _picture(self, tape):
+        memory, gate = (x.transpose(2, 0, 1, 3) for x in (tape.Z[1:, : self.num_slots], tape.gate))
+        picture = {"memory": memory, "memory_gate": gate, "attention": tape.weights.swapaxes(0, 1)}
+        return picture | _lstm_picture(tape) | {"output": tape.output.swapaxes(0, 1)}
+
+
+def _lstm_picture(tape):
+    h, c = tape.h[1:].swapaxes(0, 1), tape.c[1:].swapaxes(0, 1)
+    return {"h": h, "c": c, "gates": tape.gates.transpose(2, 1, 0, 3)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The opponent (notebook 05)
+# ---------------------------------------------------------------------------------------------------------------------
+class LSTM(_Model):
+    """A long short-term memory network (Hochreiter and Schmidhuber, 1997; forget gate: Gers et al., 2000):
+    i, f, o = sigmoid(x W_x + h W_h + b), g = tanh of the same, c' = f * c + i * g, h' = o * tanh(c'), y = readout(h').
+    One bias; the forget gate's starts at 1. Its state is h and c. trace adds "h" and "c" (batch, time, hidden_size) and
+    "gates" (batch, time, 4, hidden_size), in the order i, f, g, o. Taught in notebook 05.
+    """
+
+    def __init__(self, input_size, hidden_size, output_size, *, readout_sizes=(), seed=0, dtype=np.float32):
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.input_size, self.hidden_size = _whole("input_size", input_size), _whole("hidden_size", hidden_size)
+        self.output_size = _whole("output_size", output_size)
+        self.readout_sizes = config["readout_sizes"] = _sizes(readout_sizes)
+        shapes = _lstm_shapes(input_size, hidden_size)
+        self._create(config, shapes | _readout_shapes(hidden_size, self.readout_sizes, output_size))
+
+    def _tape_shapes(self, steps, batch):
+        return _lstm_tape(steps, batch, self.hidden_size)
+
+    def _unroll(self, x, tape):
+        tape.h[0] = tape.c[0] = 0
+        _lstm_unroll(self.params, x, tape)
+
+    def _features(self, tape, answers):
+        return tape.h[-answers:]
+
+    def _back(self, x, tape, grads, d_features):
+        _lstm_back(self.params, grads, x, tape, d_features)
+
+    def _states(self, tape):
+        return tape.h[-1].copy(), tape.c[-1].copy()
+
+    def _picture(self, tape):
+        return _lstm_picture(tape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tasks (notebook 04)
+# ---------------------------------------------------------------------------------------------------------------------
+def _one_hot(indices, width):
+    return np.eye(width, dtype=np.float32)[indices]
+
+
+class NthFarthest:
+    """Which vector is n-th farthest from vector m? Section 4.1 and appendix A.1 of the paper.
+
+    num_vectors = k vectors of num_dims numbers, uniform in [-1, 1], come one a step, each with a label of its own; the
+    answer, asked at the end, is the label of the n-th farthest (Euclidean) from the vector labelled m: n = 1 the
+    farthest, n = k the vector m itself. Every step's input is (x; one-hot label; one-hot n; one-hot m). labels = K >= k
+    and dims = D >= num_dims make room for a larger task: x is padded with zeros, one-hots are K wide, labels stay below k,
+    and n sits at index n - 1 + K - k, so that the last index always means m itself. Targets are (batch, 1) classes.
+    Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
+    """
+
+    target_kind = "class"
+
+    def __init__(self, num_vectors=8, num_dims=16, *, labels=None, dims=None):
+        self.num_vectors, self.num_dims = _whole("num_vectors", num_vectors, 2), _whole("num_dims", num_dims)
+        self.labels = _whole("labels", num_vectors if labels is None else labels, num_vectors)
+        self.dims = _whole("dims", num_dims if dims is None else dims, num_dims)
+        self.input_size, self.output_size = self.dims + 3 * self.labels, self.labels
+
+    def __repr__(self):
+        room = f", labels={self.labels}, dims={self.dims}"
+        same = (self.labels, self.dims) == (self.num_vectors, self.num_dims)
+        return f"NthFarthest({self.num_vectors}, {self.num_dims}{'' if same else room})"
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, num_vectors, input_size) and targets (batch_size, 1)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        k, rows = self.num_vectors, np.arange(batch_size)
+        x = 2 * rng.random((batch_size, k, self.num_dims), dtype=np.float32) - 1
+        labels = rng.permuted(np.tile(np.arange(k), (batch_size, 1)), axis=1)
+        n, m = rng.integers(1, k + 1, batch_size), rng.integers(k, size=batch_size)
+        inputs = np.zeros((batch_size, k, self.input_size), np.float32)
+        inputs[..., : self.num_dims] = x
+        _, label_at, n_at, m_at = self._parts(inputs)
+        label_at[rows[:, None], np.arange(k), labels] = 1
+        n_at[rows, :, n - 1 + self.labels - k] = 1
+        m_at[rows, :, m] = 1
+        return Batch(inputs, self._answer(x, labels, n, m))
+
+    def _parts(self, inputs):
+        cuts = np.cumsum([self.dims, self.labels, self.labels])
+        return np.split(inputs, cuts, axis=-1)
+
+    def _read(self, inputs):
+        """x, labels, n, m and the distances to m, all read from the encoded inputs."""
+        inputs = _floats("inputs", inputs, ("batch", self.num_vectors, self.input_size), np.float32)
+        x, *one_hots = self._parts(inputs)
+        labels, n, m = (part.argmax(axis=-1) for part in one_hots)
+        return x[..., : self.num_dims], labels, n[:, 0] + 1 - self.labels + self.num_vectors, m[:, 0]
+
+    @staticmethod
+    def _distances(x, labels, m):
+        """Euclidean distances (batch, k) to the vector labelled m, in float64, and which one that is."""
+        itself = (labels == m[:, None]).argmax(axis=1)
+        x = x.astype(np.float64)
+        return np.sqrt(((x - x[np.arange(len(x)), itself][:, None]) ** 2).sum(axis=-1)), itself
+
+    def _answer(self, x, labels, n, m, distances=None):
+        rows = np.arange(len(x))
+        if distances is None:
+            distances, itself = self._distances(x, labels, m)
+            distances[rows, itself] = -1  # m itself is the nearest, even to a copy of it
+        order = np.argsort(-distances, axis=1, kind="stable")
+        return labels[rows, order[rows, n - 1]][:, None]
+
+    def solve(self, inputs):
+        """The right answers (batch, 1), from the encoded inputs alone."""
+        return self._answer(*self._read(inputs))
+
+    @functools.cached_property
+    def _norm_rule(self):
+        x, labels, n, m = self._read((batch := self.sample(40_000, np.random.default_rng(0))).inputs)
+        norms = np.linalg.norm(x, axis=-1)
+        norms[labels == m[:, None]] = -1
+        return float((self._answer(x, labels, n, m, norms) == batch.targets).mean())
+
+    def shortcuts(self):
+        """{rule: accuracy} of chance and of the two rules that look at no pair of vectors. The last one is measured."""
+        k = self.num_vectors
+        return {"chance": 1 / k, "n = k means m, else guess": 2 / k, "rank by norm, n = k means m": self._norm_rule}
+
+    def describe(self, inputs_i):
+        """One example (num_vectors, input_size) in words."""
+        x, labels, n, m = self._read(np.asarray(inputs_i)[None])
+        distances, _ = self._distances(x, labels, m)
+        lines = [
+            f"step {t + 1}: vector {label} at ({', '.join(f'{value:+.2f}' for value in row)}), {far:.2f} from vector {m[0]}"
+            for t, (label, row, far) in enumerate(zip(labels[0], x[0], distances[0], strict=True))
+        ]
+        answer = self._answer(x, labels, n, m)[0, 0]
+        place = "the farthest" if n[0] == 1 else f"number {n[0]} in order of distance, farthest first,"
+        return "\n".join([*lines, f"Which vector is {place} from vector {m[0]}? Vector {answer}."])
+
+    def draw(self, inputs_i):
+        """One example (num_vectors, input_size) as a matplotlib Figure: the vectors, and their distances to m."""
+        x, labels, n, m = (part[0] for part in self._read(np.asarray(inputs_i)[None]))
+        distances, _ = self._distances(x[None], labels[None], m[None])
+        answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
+        colours = [COLOURS[1] if label == m else COLOURS[2] if label == answer else COLOURS[0] for label in labels]
+        figure, (left, right) = _figure(1, 2, (8, 3.6))
+        if self.num_dims == 2:
+            left.scatter(*x.T, c=colours, s=120)
+            for label, row in zip(labels, x, strict=True):
+                left.annotate(str(label), row, (8, 6), textcoords="offset points", fontsize=12)
+            left.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xlabel="first number", ylabel="second number", aspect="equal")
+        else:
+            _heat(left, x, "number", "step", vmin=-1, vmax=1)
+        left.set_title(f"n = {n}, m = {m}: the answer is {answer}")
+        order = np.argsort(-distances[0])
+        right.barh(range(len(order)), distances[0][order], color=[colours[i] for i in order])
+        right.set(yticks=range(len(order)), xlabel=f"distance to vector {m}", title="farthest first")
+        right.set_yticklabels([f"vector {labels[i]}" + (" (answer)" if labels[i] == answer else "") for i in order])
+        right.invert_yaxis()
+        return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training (notebook 06)
+# ---------------------------------------------------------------------------------------------------------------------
+class Adam:
+    """Adam (Kingma and Ba, 2015) on a flat parameter vector, which step() changes in place. Taught in notebook 06."""
+
+    def __init__(self, flat, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8):
+        if not isinstance(flat, np.ndarray) or flat.ndim != 1 or flat.dtype.kind != "f":
+            raise TypeError("flat must be a one-dimensional float array, such as model.flat")
+        self.flat, self.learning_rate = flat, _number("learning_rate", learning_rate, 0, above=True)
+        self.eps = _number("eps", eps, 0, above=True)
+        if np.shape(betas) != (2,) or not all(0 <= _number("betas", beta, 0) < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers from 0 to below 1, got {betas!r}")
+        self.betas, self.count = tuple(betas), 0
+        self.mean, self.square = np.zeros_like(flat), np.zeros_like(flat)
+
+    def step(self, grad_flat, learning_rate=None):
+        """One update with the gradient grad_flat, of the shape of flat; learning_rate overrides the one given at first."""
+        if np.shape(grad_flat) != self.flat.shape:
+            raise ValueError(f"grad_flat must have shape {self.flat.shape}, got {np.shape(grad_flat)}")
+        rate = self.learning_rate if learning_rate is None else _number("learning_rate", learning_rate, 0)
+        self.count += 1
+        for moment, beta, value in ((self.mean, self.betas[0], grad_flat), (self.square, self.betas[1], grad_flat**2)):
+            moment *= beta
+            moment += (1 - beta) * value
+        unbias_mean, unbias_square = (1 - beta**self.count for beta in self.betas)
+        self.flat -= rate / unbias_mean * self.mean / (np.sqrt(self.square / unbias_square) + self.eps)
+
+
+class History(NamedTuple):
+    """What train returns: arrays of equal length, an entry for each evaluation on the held-out set. step; examples seen;
+    seconds spent in training (evaluation not counted); loss and score (accuracy, or error for numbers) of the task on
+    the held-out set; stage of the curriculum (0 is its first; the task itself is the last)."""
+
+    step: np.ndarray
+    examples: np.ndarray
+    seconds: np.ndarray
+    loss: np.ndarray
+    score: np.ndarray
+    stage: np.ndarray
+
+
+def _score(metrics):
+    return metrics["accuracy"] if "accuracy" in metrics else metrics["error"]
+
+
+def _check_task(name, task, model):
+    for attribute in ("sample", "input_size", "output_size", "target_kind"):
+        if not hasattr(task, attribute):
+            raise TypeError(f"{name} must be a task such as NthFarthest(3, 2), got {task!r}: it has no {attribute}")
+    if (task.input_size, task.output_size) != (model.input_size, model.output_size):
+        raise ValueError(
+            f"{name} must have the model's input and output sizes {model.input_size}, {model.output_size}; "
+            f"{task!r} has {task.input_size}, {task.output_size}"
+        )
+
+
+def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200, clip_norm=1.0, seed=0, eval_every=500,
+          eval_examples=2000, curriculum=None, patience=None, checkpoint=None, checkpoint_every=500, workers=1,
+          progress=True):  # fmt: skip
+    """Train model on task in place, to a total of `steps` updates with Adam; returns a History.
+
+    Every step draws batch_size new examples. learning_rate is reached in a straight line over the first `warmup` steps;
+    gradients longer than clip_norm (None: no limit) are shortened to it. curriculum is a list of (task, score to move on
+    at), trained first, in that order; a stage ends when the running score of its batches, over about 100 steps, is
+    reached (accuracy at least, error at most). Every eval_every steps the task itself is scored on eval_examples
+    examples that are always the same; patience ends the run after that many evaluations in a row, in the last stage,
+    without a better score. workers splits each batch over threads. progress shows a bar (the environment variable
+    TQDM_DISABLE=1 silences it).
+
+    checkpoint is a path: the run is saved there every checkpoint_every steps and at the end, and goes on from there if
+    the file exists, to the same parameters as without the interruption; CheckpointError if it is of another run. Raises
+    FloatingPointError when the loss or its gradient is not finite: the message gives the step, and the model keeps the
+    parameters of the last step that was. Taught in notebook 06.
+    """
+    run = _Run(model, task, batch_size, learning_rate, warmup, clip_norm, seed, eval_every, eval_examples, curriculum,
+               patience, workers)  # fmt: skip
+    steps = _whole("steps", steps)
+    checkpoint_every = _whole("checkpoint_every", checkpoint_every)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run.resume(checkpoint, steps)
+    from tqdm.auto import tqdm
+
+    with _one_blas_thread(), tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
+        while run.step < steps and not run.out_of_patience():
+            run.advance()
+            if run.step % eval_every == 0 or run.step == steps:
+                run.evaluate()
+                bar.set_postfix_str(f"stage {run.stage + 1}/{len(run.stages)}, held-out score {run.rows[-1][4]:.3f}")
+            if checkpoint is not None and (run.step % checkpoint_every == 0 or run.step == steps or run.out_of_patience()):
+                run.save(checkpoint)
+            bar.update()
+    return run.history()
+
+
+class _Run:
+    """One training run: everything that a checkpoint has to hold so that the run goes on as if nothing had happened."""
+
+    def __init__(self, model, task, batch_size, learning_rate, warmup, clip_norm, seed, eval_every, eval_examples,
+                 curriculum, patience, workers):  # fmt: skip
+        _check_task("task", task, model)
+        self.model, self.task = model, task
+        self.batch_size, self.workers = _whole("batch_size", batch_size), _whole("workers", workers)
+        self.warmup, self.eval_every = _whole("warmup", warmup, 0), _whole("eval_every", eval_every)
+        self.clip_norm = None if clip_norm is None else _number("clip_norm", clip_norm, 0, above=True)
+        self.patience = None if patience is None else _whole("patience", patience)
+        self.stages = []
+        for stage in curriculum or []:
+            if not (isinstance(stage, tuple) and len(stage) == 2):
+                raise TypeError(f"curriculum must be a list of (task, score to move on at), got {stage!r} in it")
+            _check_task("curriculum", stage[0], model)
+            self.stages.append((stage[0], _number("curriculum", stage[1])))
+        self.stages.append((task, None))
+        self.adam = Adam(model.flat, learning_rate)
+        self.identity = json.dumps([
+            type(model).__name__, model._describe(), [[repr(t), score] for t, score in self.stages], self.batch_size,
+            self.adam.learning_rate, self.warmup, self.clip_norm, _whole("seed", seed, 0), self.eval_every,
+            _whole("eval_examples", eval_examples), self.patience, self.workers,
+        ])  # fmt: skip
+        self.rng = np.random.default_rng([seed, 0])
+        self.held_out = task.sample(eval_examples, np.random.default_rng([seed, 1]))
+        self.step, self.seconds, self.stage = 0, 0.0, 0
+        self.running = [0.0, 0.0]  # sum of scores, sum of weights: their ratio is the running score
+        self.rows = []
+        self.good = model.flat.copy()
+
+    def advance(self):
+        """One batch, one update."""
+        start = time.perf_counter()
+        task, move_on = self.stages[self.stage]
+        batch = task.sample(self.batch_size, self.rng)
+        loss, grad, metrics = self.model._loss_and_flat(batch, self.workers)
+        norm = float(np.sqrt(np.vdot(grad, grad)))
+        if not np.isfinite([loss, norm]).all():
+            self.model.flat[:] = self.good
+            raise FloatingPointError(
+                f"step {self.step + 1}: the loss is {loss} and the length of its gradient {norm}; the model keeps the "
+                f"parameters of step {max(self.step - 1, 0)}. A smaller learning_rate or clip_norm may help"
+            )
+        self.good[:] = self.model.flat
+        self.step += 1
+        if self.clip_norm is not None and norm > self.clip_norm:
+            grad *= self.clip_norm / norm
+        self.adam.step(grad, self.adam.learning_rate * min(1.0, self.step / max(self.warmup, 1)))
+        self.running = [0.98 * self.running[0] + _score(metrics), 0.98 * self.running[1] + 1]
+        if move_on is not None and self.running[1] > 43:  # 100 steps of this stage: 1 / 0.02 * (1 - 0.98 ** 100)
+            score = self.running[0] / self.running[1]
+            if score >= move_on if task.target_kind == "class" else score <= move_on:
+                self.stage, self.running = self.stage + 1, [0.0, 0.0]
+        self.seconds += time.perf_counter() - start
+
+    def evaluate(self):
+        metrics = self.model._metrics(self.held_out)
+        examples = self.step * self.batch_size
+        self.rows.append([self.step, examples, self.seconds, metrics["loss"], _score(metrics), self.stage])
+
+    def out_of_patience(self):
+        scores = [row[4] for row in self.rows if row[5] == len(self.stages) - 1]
+        if self.patience is None or not scores:
+            return False
+        best = np.argmax(scores) if self.task.target_kind == "class" else np.argmin(scores)
+        return len(scores) - 1 - best >= self.patience
+
+    def history(self):
+        columns = np.array(self.rows).reshape(-1, 6).T
+        return History(*(column.astype(int if i in (0, 1, 5) else float) for i, column in enumerate(columns)))
+
+    def save(self, path):
+        extra = {
+            "run": self.identity, "step": self.step, "seconds": self.seconds, "stage": self.stage, "running": self.running,
+            "rows": self.rows, "rng": self.rng.bit_generator.state, "adam_count": self.adam.count,
+            "adam_mean": self.adam.mean, "adam_square": self.adam.square, "good": self.good,
+        }  # fmt: skip
+        save_checkpoint(path, self.model, extra)
+
+    def resume(self, path, steps):
+        saved, extra = load_checkpoint(path)
+        if extra.get("run") != self.identity:
+            raise CheckpointError(
+                f"checkpoint {path} is of another run: {extra.get('run', 'not of a run of train')}; this one is "
+                f"{self.identity}. Give another path, or the same model and arguments"
+            )
+        if extra["step"] > steps:
+            raise CheckpointError(f"checkpoint {path} is of step {extra['step']}, past the {steps} steps asked for")
+        self.model.flat[:] = saved.flat
+        self.step, self.seconds, self.stage = extra["step"], extra["seconds"], extra["stage"]
+        self.running, self.rng.bit_generator.state = extra["running"], extra["rng"]
+        # an evaluation that only stands there because that run ended there
+        self.rows = [row for row in extra["rows"] if row[0] % self.eval_every == 0 or row[0] == steps]
+        self.adam.count, self.adam.mean[:], self.adam.square[:] = extra["adam_count"], extra["adam_mean"], extra["adam_square"]
+        self.good[:] = extra["good"]
+
+
+def evaluate(model, task, examples=10_000, seed=1):
+    """{"loss", and "accuracy" or "error"} of model on `examples` new examples of task, drawn from seed.
+    Taught in notebook 06."""
+    _check_task("task", task, model)
+    batch = task.sample(_whole("examples", examples), np.random.default_rng(_whole("seed", seed, 0)))
+    return model._metrics(batch)
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, is damaged, or belongs to something else. Taught in notebook 06."""
+
+
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "rrnn-checkpoint", 1
+
+
+def save_checkpoint(path, model, extra=None):
+    """Write model, and a dict `extra` of arrays and JSON values, to path as .npz, all or nothing: a crash leaves the old
+    file. Raises TypeError for an extra that cannot be stored. Taught in notebook 06."""
+    if not isinstance(model, _Model):
+        raise TypeError(f"model must be a RelationalMemoryCore, RelationalRNN or LSTM, got {type(model).__name__}")
+    extra = {} if extra is None else extra
+    if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
+        raise TypeError(f"extra must be a dict with string keys, got {extra!r}")
+    arrays = {f"extra/{name}": value for name, value in extra.items() if isinstance(value, np.ndarray)}
+    if any(array.dtype.hasobject for array in arrays.values()):
+        raise TypeError("extra must not hold arrays of objects: they could only be stored by pickling")
+    plain = {name: value for name, value in extra.items() if not isinstance(value, np.ndarray)}
+    head = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "model": type(model).__name__}
+    try:
+        text = json.dumps(head | {"config": model._describe(), "extra": plain})
+    except TypeError as error:
+        raise TypeError(f"extra must hold arrays and JSON values only: {error}") from None
+    arrays |= {f"params/{name}": array for name, array in model.params.items()}
+    if hasattr(model, "first_memory"):
+        arrays["first_memory"] = model.first_memory
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, head=np.array(text), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_checkpoint(path):
+    """(model, extra) from a file of save_checkpoint, which is never unpickled. Raises CheckpointError, with the reason,
+    for a truncated, foreign, pickled, wrong-shape or wrong-version file. Taught in notebook 06."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(str(arrays.pop("head")))
+        if head["format"] != CHECKPOINT_FORMAT:
+            raise ValueError(f"its format is {head['format']!r}")
+    except FileNotFoundError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint: {type(error).__name__}: {error}") from None
+    if head.get("version") != CHECKPOINT_VERSION:
+        raise CheckpointError(f"{path} has checkpoint version {head.get('version')!r}; this code reads {CHECKPOINT_VERSION}")
+    try:
+        kind = {c.__name__: c for c in (RelationalMemoryCore, RelationalRNN, LSTM)}[head["model"]]
+        model = kind(**head["config"])
+        targets = {f"params/{name}": array for name, array in model.params.items()}
+        if hasattr(model, "first_memory"):
+            targets["first_memory"] = model.first_memory
+        extra = head["extra"] | {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("extra/")}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} describes no model that can be made: {error}") from None
+    if arrays.keys() != targets.keys():
+        raise CheckpointError(f"{path} does not hold the arrays of its model: {sorted(arrays.keys() ^ targets.keys())}")
+    for name, target in targets.items():
+        if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
+            given = f"{arrays[name].shape} {arrays[name].dtype}"
+            raise CheckpointError(f"{path}: {name} must be {target.shape} {target.dtype}, but is {given}")
+        if not np.isfinite(arrays[name]).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+        target[:] = arrays[name]
+    return model, extra

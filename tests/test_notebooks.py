@@ -1,0 +1,302 @@
+"""Every notebook keeps the rules of the series: readable without running, accessible, the same after every run."""
+
+import math
+import re
+
+import nbformat
+import pytest
+from notebook_files import DETAILS, FENCE, NOTEBOOKS, blank_fences, folded_blocks, notebook_paths
+from rebuild_notebooks import KERNELSPEC, LANGUAGE_INFO, RANDOM_ID, WIDGET_VIEW
+
+MOST_IGNORED_OUTPUTS = 3  # in the whole series
+MOST_LINES, USUAL_LINES = 40, 20  # non-blank lines of a code cell: of any one, and of nine in ten
+SHORTEST_ALT_TEXT = 15
+
+HEADING = re.compile(r"^(#{1,6})[ \t]+(.+)$", re.MULTILINE)
+EXERCISE = re.compile(r"^(?:#{2,6}[ \t]+|[-*\d. \t]*\*\*)Exercise[ \t]+(\d+)", re.MULTILINE)
+BOOTSTRAP = re.compile(r"^sys\.path\.(insert|append)\(.*(\.\.|\.parent)", re.MULTILINE)
+GLOBAL_RANDOM = re.compile(
+    r"\b(?:np|numpy)\.random\.(?!default_rng|Generator|SeedSequence|BitGenerator|PCG64|Philox|SFC64)\w+"
+    r"|from numpy\.random import (?!default_rng|Generator)|^\s*(?:import random\b|from random import)",
+    re.MULTILINE,
+)
+LONG_FLOAT = re.compile(r"\d\.\d{7,}")
+IGNORE_TAGS = ("nbval-ignore-output", "nbval-skip", "skip-execution")
+IGNORE_COMMENTS = re.compile(r"#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)")
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    """(cell, output) of every stored output."""
+    return [(cell, output) for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def all_text(notebook):
+    """The markdown of the notebook as one text."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def shown_text(output):
+    """What an output shows as text."""
+    data = output.get("data", {})
+    return "\n".join([output.get("text", ""), data.get("text/plain", ""), data.get("text/markdown", "")])
+
+
+def find_unrun_cells(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"execution counts are {counts}, not 1 to {len(counts)}: run `make notebooks`"
+    if not any(cell.outputs for cell in code_cells(notebook)):
+        yield "no stored outputs: run `make notebooks`"
+
+
+def find_failures(notebook):
+    for cell, output in outputs(notebook):
+        if output.output_type == "error":
+            yield f"cell {cell.id} stores an error: {output.ename}: {output.evalue}"
+        if output.output_type == "stream" and output.name == "stderr":
+            yield f"cell {cell.id} wrote to stderr: {output.text.strip()[:80]}"
+
+
+def find_traces_of_a_run(notebook):
+    if notebook.metadata != {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}:
+        yield f"metadata is {dict(notebook.metadata)}, not the fixed kernelspec and language_info: run `make notebooks`"
+    for cell, output in outputs(notebook):
+        if WIDGET_VIEW in output.get("data", {}):
+            yield f"cell {cell.id} stores a widget view: run `make notebooks`"
+    ids = [cell.id for cell in notebook.cells]
+    if len(set(ids)) < len(ids) or any(RANDOM_ID.fullmatch(name) for name in ids):
+        yield "cell ids are random or not unique: run `make notebooks`"
+
+
+def find_pictures_without_words(notebook):
+    for cell, output in outputs(notebook):
+        data = output.get("data", {})
+        if "image/svg+xml" in data:
+            yield f"cell {cell.id} stores an SVG, which carries a date: use PNG"
+        if not {"image/png", "image/jpeg"} & data.keys():
+            continue
+        words = "".join(re.findall(r"^(?:Interactive f|F)igure: (.+)", data.get("text/plain", ""), re.DOTALL))
+        for kind in ("image/png", "image/jpeg"):
+            words = output.metadata.get(kind, {}).get("alt", "") or words
+        if len(words.strip()) < SHORTEST_ALT_TEXT:
+            yield f"cell {cell.id} shows a figure without alt text of {SHORTEST_ALT_TEXT} characters or more"
+    for words in re.findall(r"!\[([^\]]*)\]\(", blank_fences(all_text(notebook))):
+        if len(words.strip()) < SHORTEST_ALT_TEXT:
+            yield f"a markdown picture has the alt text {words!r}, shorter than {SHORTEST_ALT_TEXT} characters"
+
+
+def find_heading_faults(notebook):
+    headings = [(len(marks), title) for marks, title in HEADING.findall(blank_fences(all_text(notebook)))]
+    number_of_h1 = sum(level == 1 for level, _ in headings)
+    if number_of_h1 != 1 or headings[0][0] != 1:
+        yield f"{number_of_h1} headings of level 1: there must be one, and it comes first"
+    for (level, _), (next_level, title) in zip(headings, headings[1:]):
+        if next_level > level + 1:
+            yield f"heading {title!r} of level {next_level} follows one of level {level}"
+
+
+def find_opening_faults(notebook):
+    first = notebook.cells[0]
+    words = [word for word in ("build", "learn", "need", "time") if word not in first.source.lower()]
+    if first.cell_type != "markdown" or words:
+        yield f"the opening cell does not say what the reader will: {', '.join(words) or 'it is not markdown'}"
+    if not code_cells(notebook) or not BOOTSTRAP.search(code_cells(notebook)[0].source):
+        yield 'the first code cell has no line like sys.path.insert(0, "..") for rrnn_helpers'
+
+
+def find_code_faults(notebook):
+    lengths = []
+    for cell in code_cells(notebook):
+        lines = [line.rstrip() for line in cell.source.splitlines() if line.strip()]
+        lengths.append(len(lines))
+        if not lines:
+            yield f"cell {cell.id} is empty"
+        if len(lines) > MOST_LINES:
+            yield f"cell {cell.id} has {len(lines)} lines, more than {MOST_LINES}"
+        for line in lines:
+            if line.endswith(";"):
+                yield f"cell {cell.id} ends a line with a semicolon: {line.strip()!r}"
+        for match in GLOBAL_RANDOM.findall(cell.source):
+            yield f"cell {cell.id} uses global random state ({match.strip()}): make a numpy.random.default_rng(seed)"
+    if lengths and sorted(lengths)[math.ceil(0.9 * len(lengths)) - 1] > USUAL_LINES:
+        yield f"more than one code cell in ten has over {USUAL_LINES} lines: {sorted(lengths, reverse=True)[:10]}"
+
+
+def find_long_floats(notebook):
+    for cell, output in outputs(notebook):
+        for number in LONG_FLOAT.findall(shown_text(output)):
+            yield f"cell {cell.id} prints a number with seven decimals or more ({number}...): round it"
+
+
+def exercises(text):
+    """(number, text) of each exercise: from its marker to the next one, or to the next section."""
+    masked = blank_fences(text)
+    starts = list(EXERCISE.finditer(masked))
+    sections = [match.start() for match in HEADING.finditer(masked) if len(match[1]) <= 2]
+    ends = sorted([match.start() for match in starts] + sections + [len(text)])
+    return [(match[1], text[match.start() : next(end for end in ends if end > match.start())]) for match in starts]
+
+
+def find_exercise_faults(notebook):
+    found = exercises(all_text(notebook))
+    if not 3 <= len(found) <= 5:
+        yield f"{len(found)} exercises, not 3 to 5 (each starts with a heading or bold words like 'Exercise 1')"
+    for number, text in found:
+        titles = [title.lower() for title, _ in folded_blocks(text)]
+        if not any("solution" in title or "answer" in title for title in titles):
+            yield f"exercise {number} has no <details> block with a <summary> that says Solution"
+        outside = DETAILS.sub("", text)
+        if "hint" not in outside.lower() and not any("hint" in title for title in titles):
+            yield f"exercise {number} has no hint"
+
+
+def find_folding_faults(notebook):
+    for title, body in folded_blocks(all_text(notebook)):
+        if not title:
+            yield "a <details> block has no <summary>"
+        if "<details" in body.lower():
+            yield f"the folded block {title!r} has another inside: put them one after the other"
+        if re.search(r"[`$]", body) and not re.search(r"</summary>[ \t]*\n[ \t]*\n", body, re.IGNORECASE):
+            yield f"the folded block {title!r} has no blank line after </summary>, so its markdown stays raw"
+        for fence in FENCE.finditer(body):
+            if fence["language"] not in ("python", "text"):
+                yield f"the folded block {title!r} has a ```{fence['language']} block: use ```python or ```text"
+
+
+CHECKS = [check for name, check in list(globals().items()) if name.startswith("find_")]
+
+
+def findings(notebook):
+    """Everything that is wrong with the notebook, one sentence each."""
+    return [finding for check in CHECKS for finding in check(notebook)]
+
+
+def ignored_outputs(notebook):
+    """The ids of the cells whose outputs nbval is told not to compare."""
+    return [
+        cell.id
+        for cell in code_cells(notebook)
+        if set(IGNORE_TAGS) & set(cell.metadata.get("tags", [])) or IGNORE_COMMENTS.search(cell.source)
+    ]
+
+
+def test_there_are_notebooks():
+    assert notebook_paths(), f"no notebooks in {NOTEBOOKS}, so no test here looked at any"
+
+
+@pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
+def test_notebook_keeps_the_rules(path):
+    found = findings(nbformat.read(path, as_version=4))
+    assert not found, "\n  ".join([f"{path.name}: {len(found)} findings", *found])
+
+
+def test_few_outputs_are_left_uncompared():
+    ignored = [
+        f"{path.name}: {cell}"
+        for path in notebook_paths()
+        for cell in ignored_outputs(nbformat.read(path, as_version=4))
+    ]
+    assert len(ignored) <= MOST_IGNORED_OUTPUTS, "\n".join(["too many cells are not compared:", *ignored])
+
+
+# The rest tests the rules themselves, on a small notebook that keeps them all.
+
+OPENING = "# A lesson\n\nWhat you will build, learn, need, and the time it takes."
+SOLUTION = """\
+Hint: count.
+
+<details><summary>Solution</summary>
+
+```python
+# not a heading
+x = 1
+```
+
+</details>
+"""
+
+
+def small_notebook():
+    """A notebook without findings."""
+    sections = [f"### Exercise {number}\n\nWhy?\n\n{SOLUTION}" for number in (1, 2, 3)]
+    cells = [
+        nbformat.v4.new_markdown_cell(OPENING, id="opening"),
+        nbformat.v4.new_code_cell('import sys\n\nsys.path.insert(0, "..")', id="bootstrap", execution_count=1),
+        nbformat.v4.new_code_cell(
+            "show()",
+            id="figure",
+            execution_count=2,
+            outputs=[
+                nbformat.v4.new_output(
+                    "display_data", {"image/png": "", "text/plain": "Figure: a line that rises from left to right"}
+                ),
+                nbformat.v4.new_output("stream", text="0.1234\n"),
+            ],
+        ),
+        nbformat.v4.new_markdown_cell("## Exercises\n\n" + "\n".join(sections), id="exercises"),
+    ]
+    metadata = {"kernelspec": dict(KERNELSPEC), "language_info": dict(LANGUAGE_INFO)}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def fault(words, **changes):
+    """A test case: what the finding must say, and what to change, as cell__attribute=value."""
+    return pytest.param(words, changes, id=words.replace(" ", "-"))
+
+
+FAULTS = [
+    fault("execution counts", figure__execution_count=None),
+    fault("stores an error", figure__outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]),
+    fault("wrote to stderr", figure__outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")]),
+    fault("widget view", figure__outputs=[nbformat.v4.new_output("display_data", {WIDGET_VIEW: {}})]),
+    fault("without alt text", figure__outputs=[nbformat.v4.new_output("display_data", {"image/png": ""})]),
+    fault("SVG", figure__outputs=[nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})]),
+    fault("markdown picture", opening__source=OPENING + "\n\n![a box](box.png)"),
+    fault("cell ids", figure__id="0123abcd"),
+    fault("headings of level 1", opening__source=OPENING + "\n\n# Again"),
+    fault("of level 3 follows", opening__source=OPENING + "\n\n### Deep"),
+    fault("opening cell", opening__source="# A lesson"),
+    fault("sys.path", bootstrap__source="import numpy"),
+    fault("semicolon", figure__source="show();"),
+    fault("global random state", figure__source="np.random.seed(0)"),
+    fault("is empty", figure__source=""),
+    fault("more than 40", figure__source="show()\n" * 41),
+    fault("one code cell in ten", figure__source="show()\n" * 21),
+    fault("seven decimals", figure__outputs=[nbformat.v4.new_output("stream", text="0.12345678")]),
+    fault("exercises, not 3 to 5", exercises__source="## Exercises\n\n**Exercise 1.** Why?\n\n" + SOLUTION),
+    fault("no hint", exercises__source="## E\n" + f"\n### Exercise 1\n\n{SOLUTION.replace('Hint', 'So')}" * 3),
+    fault("says Solution", exercises__source="## E\n" + "\n### Exercise 1\n\nHint: none.\n" * 3),
+    fault("no blank line", opening__source=OPENING + "<details><summary>Answer</summary>\n$x$\n</details>"),
+    fault("use ```python", opening__source=OPENING + "\n" + SOLUTION.replace("```python", "```")),
+]
+
+
+def test_a_notebook_without_faults_has_no_findings():
+    assert findings(small_notebook()) == []
+
+
+@pytest.mark.parametrize("words, changes", FAULTS)
+def test_a_planted_fault_is_found(words, changes):
+    notebook = small_notebook()
+    cells = {cell.id: cell for cell in notebook.cells}
+    for target, value in changes.items():
+        cell, attribute = target.split("__")
+        cells[cell][attribute] = value
+    assert any(words in finding for finding in findings(notebook)), findings(notebook)
+
+
+def test_widget_state_is_found():
+    notebook = small_notebook()
+    notebook.metadata["widgets"] = {}
+    assert any("metadata" in finding for finding in findings(notebook))
+
+
+def test_ignored_outputs_are_counted():
+    notebook = small_notebook()
+    notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    notebook.cells[2].source = "# NBVAL_IGNORE_OUTPUT\nshow()"
+    assert ignored_outputs(notebook) == ["bootstrap", "figure"]
