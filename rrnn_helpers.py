@@ -10,9 +10,11 @@ batch: the rows [M; p] are then one block of memory, and a matrix product needs 
 float64 for gradient checks. Randomness comes from numpy.random.Generator objects made from explicit seeds.
 """
 
-import copy
+import base64
 import functools
+import html
 import inspect
+import io
 import json
 import os
 import tempfile
@@ -160,9 +162,10 @@ def orthogonal(size, rng, dtype=np.float32):
 def check_gradients(model, batch, *, per_parameter=None, step=1e-5, rng=None):
     """Compare model.loss_and_grads with central differences; returns {parameter name: largest relative error}.
 
-    Works in float64 (a float32 model is copied) at randomly perturbed parameters, which are restored afterwards. Checks
-    every entry, or `per_parameter` random ones of each. The error of an entry is |exact - numeric| over the larger of the
-    two, or over 1e-3 of the model's largest slope where both are smaller: differences below that are rounding. A step of 1e-5 can cross the kink of a ReLU: a miss is tried again at 2e-6 and 5e-7. Taught in notebook 01.
+    Works in float64 (a float32 model is copied), at randomly perturbed parameters that are restored at the end, on every
+    entry or on `per_parameter` random ones of each parameter. The error of an entry is |exact - numeric| over the larger
+    of the two, or over 1e-3 of the model's largest slope where both are smaller: a difference below that is rounding. A
+    step of 1e-5 can cross the kink of a ReLU: a miss is tried again at 2e-6 and 5e-7. Taught in notebook 01.
     """
     step = _number("step", step, 0, above=True)
     if per_parameter is not None:
@@ -242,7 +245,7 @@ def multi_head_attention(x, memory, params, num_heads, mask=None):
     """Attention in num_heads subspaces, the outputs joined side by side, section 3.1 of the paper.
 
     x (batch, queries, features) asks; memory (batch, keys, features) answers. params holds W_q, W_k, W_v (features,
-    size) and, optionally, an output projection W_o (size, any); the paper has none. Returns the output (batch, queries,
+    size) and, if wanted, an output projection W_o (size, any); the paper has none. Returns the output (batch, queries,
     size) and the weights (batch, heads, queries, keys). Raises ValueError where sizes do not fit. Taught in notebook 01.
     """
     num_heads = _whole("num_heads", num_heads)
@@ -286,40 +289,46 @@ def _add_sums(total, array):
     total += np.ones(len(flat), flat.dtype) @ flat
 
 
-def _norm(x, gain, bias, scale, out, centre=True):
-    """Layer norm over the last axis of x (rows, batch, size): x becomes the normalised x, out = x * gain + bias.
+def _add_product(total, x, d_y, scratch):
+    """total += x^T d_y over all rows: the gradient of W where y = x W. scratch has the shape of total."""
+    total += np.matmul(_rows(x).T, _rows(d_y), out=scratch)
 
-    gain and bias are (batch, size), the same row again and again: long inner loops. scale (rows * batch,) is kept for the way back.
+
+def _norm(x, gain, bias, length, out, centre=True):
+    """Layer norm over the last axis of x (rows, batch, size), in place: x becomes n = (x - mean) / length, with
+    length = sqrt(sum((x - mean)^2) + size * epsilon), kept for the way back, and out = n * gain + bias.
+
+    gain, sqrt(size) times the parameter, and bias are (batch, size), the same row again and again: long inner loops.
     centre=False: the rows of x have mean zero already.
     """
     flat = _rows(x)
+    size = flat.shape[1]
     if centre:
-        flat -= (flat @ np.full(flat.shape[1], 1 / flat.shape[1], flat.dtype))[:, None]
-    np.einsum("rs,rs->r", flat, flat, out=scale)
-    scale /= flat.shape[1]
-    scale += EPSILON
-    np.reciprocal(np.sqrt(scale, out=scale), out=scale)
-    flat *= scale[:, None]
+        flat -= (flat @ np.full((size, 1), 1 / size, flat.dtype))
+    np.einsum("rs,rs->r", flat, flat, out=length)
+    length += size * EPSILON
+    np.sqrt(length, out=length)
+    flat /= length[:, None]
     np.multiply(x, gain, out=out)
     out += bias
 
 
-def _norm_back(d_out, x, gain, scale, d_gain, d_bias, scratch, centre=True):
-    """Turn the normalised x of _norm into the gradient of its input, in place; adds to d_gain and d_bias.
+def _norm_back(d_out, n, gain, length, d_gain, d_bias, scratch, centre=True):
+    """Turn the n of _norm into the gradient of its input, in place; adds to d_gain and d_bias (size,).
 
-    d x = scale * (d n - mean(d n) - n * mean(d n * n)) with n the normalised x and d n = d_out * gain.
+    d x = (d n - mean(d n) - n * sum(d n * n)) / length, with d n = d_out * gain.
     """
-    flat, d_flat, s_flat = _rows(x), _rows(d_out), _rows(scratch)
-    mean = gain[0] / flat.shape[1]  # (size,)
-    np.multiply(d_out, x, out=scratch)
+    flat, d_flat, s_flat = _rows(n), _rows(d_out), _rows(scratch)
+    row = gain[0]
+    np.multiply(d_out, n, out=scratch)
     _add_sums(d_gain, scratch)
     _add_sums(d_bias, d_out)
-    flat *= (s_flat @ mean)[:, None]
+    flat *= (s_flat @ row)[:, None]
     np.multiply(d_out, gain, out=scratch)
     if centre:
-        s_flat -= (d_flat @ mean)[:, None]
-    np.subtract(scratch, x, out=x)
-    flat *= scale[:, None]
+        s_flat -= (d_flat @ (row / len(row)))[:, None]
+    np.subtract(scratch, n, out=n)
+    flat /= length[:, None]
 
 
 def _heads(x, num_heads):
@@ -327,7 +336,7 @@ def _heads(x, num_heads):
     return x.reshape(*x.shape[:2], num_heads, -1).transpose(1, 2, 0, 3)
 
 
-def _attend(q, k, v, weights, out):
+def _attend(q, k, v, weights, out, scratch):
     """weights = softmax(q k^T), out = weights v, for queries already divided by sqrt(d); all (batch, heads, ., .)."""
     np.matmul(q, k.swapaxes(-1, -2), out=weights)
     top = weights.max()
@@ -335,20 +344,27 @@ def _attend(q, k, v, weights, out):
         top = weights.max(axis=-1, keepdims=True)
     weights -= top
     np.exp(weights, out=weights)
-    keys = weights.shape[-1]
-    weights /= (_rows(weights) @ np.ones((keys, keys), weights.dtype)).reshape(weights.shape)
+    weights /= _sum_keys(weights, scratch)
     np.matmul(weights, v, out=out)
 
 
-def _attend_back(d_out, q, k, v, weights, d_q, d_k, d_v, scratch):
-    """Gradients of _attend: writes d_q, d_k, d_v; scratch has the shape of weights."""
+def _attend_back(d_out, q, k, v, weights, d_q, d_k, d_v, d_weights, scratch):
+    """Gradients of _attend: writes d_q, d_k, d_v; d_weights and scratch have the shape of weights."""
     np.matmul(weights.swapaxes(-1, -2), d_out, out=d_v)
-    d_weights = np.matmul(d_out, v.swapaxes(-1, -2), out=scratch)
+    np.matmul(d_out, v.swapaxes(-1, -2), out=d_weights)
     d_weights *= weights
-    keys = weights.shape[-1]
-    d_weights -= weights * (_rows(d_weights) @ np.ones((keys, keys), weights.dtype)).reshape(weights.shape)
+    total = _sum_keys(d_weights, scratch)
+    total *= weights
+    d_weights -= total  # now of the scores: weights * (d_weights - sum(weights * d_weights))
     np.matmul(d_weights, k, out=d_q)
     np.matmul(d_weights.swapaxes(-1, -2), q, out=d_k)
+
+
+def _sum_keys(weights, out):
+    """The sums over the last axis, in every place of that axis: a product with ones is faster than sum and broadcast."""
+    keys = weights.shape[-1]
+    np.matmul(_rows(weights), np.ones((keys, keys), weights.dtype), out=_rows(out))
+    return out
 
 
 def _readout_shapes(features, sizes, output_size):
@@ -397,7 +413,7 @@ def _lstm_tape(time, batch, size):
 
 
 def _lstm_unroll(params, x, tape):
-    """h, c = LSTM(x, h, c) over x (time, batch, input_size), from tape.h[0] and tape.c[0]; gates in the order i, f, g, o."""
+    """h, c = LSTM(x, h, c) over x (time, batch, input_size), from tape.h[0], tape.c[0]; gates in the order i, f, g, o."""
     steps, batch, size = tape.tanh_c.shape
     # sigmoid(z) = (1 + tanh(z / 2)) / 2, so with halved weights one tanh serves all four gates
     half, shift = (np.array(row, x.dtype).reshape(4, 1, 1) for row in ([0.5, 0.5, 1, 0.5], [0.5, 0.5, 0, 0.5]))
@@ -456,12 +472,12 @@ def _memory_tape(time, batch, slots, size, heads, with_input=True):
     names = ("q", "d_q", "joined", "attended", "d_attended", "updated", "d_updated", "gate", "d_gate")
     return {name: per_slot for name in names} | {
         "Z": (time + 1, rows, batch, size), "kv": (2, time, rows, batch, size), "d_kv": (2, time, rows, batch, size),
-        "weights": (time, batch, heads, slots, rows), "p": (time, batch, size),
+        "weights": (time, batch, heads, slots, rows), "p": (time, batch, size), "scratch": (2, batch, heads, slots, rows),
     }  # fmt: skip
 
 
 def _memory_unroll(params, tape, num_heads):
-    """The seed's gated memory over tape.p (time, batch, size), from the slots in tape.Z[0]; without p when Z has no row for it."""
+    """The gated memory over tape.p (time, batch, size), from the slots in tape.Z[0]; no input if Z has no row for it."""
     steps, slots, batch, size = tape.q.shape
     with_input = tape.Z.shape[1] > slots
     W_q = params["W_q"] * tape.q.dtype.type((size // num_heads) ** -0.5)
@@ -476,7 +492,7 @@ def _memory_unroll(params, tape, num_heads):
         for W, out in zip(W_kv, tape.kv[:, t], strict=True):
             np.matmul(_rows(Z), W, out=_rows(out))
         q, k, v, joined = (_heads(x, num_heads) for x in (tape.q[t], *tape.kv[:, t], tape.joined[t]))
-        _attend(q, k, v, tape.weights[t], joined)
+        _attend(q, k, v, tape.weights[t], joined, tape.scratch[0])
         np.matmul(tape.joined[t], params["W_o"], out=tape.attended[t])
         updated = np.matmul(tape.attended[t], params["W_update"], out=tape.updated[t])
         updated += params["b_update"]
@@ -499,7 +515,6 @@ def _memory_back(params, grads, tape, num_heads, d_memories):
     d_p = np.zeros_like(tape.p)
     dM = np.zeros((slots, batch, size), tape.p.dtype)
     d_joined = np.empty_like(dM)
-    scratch = np.empty_like(tape.weights[0])
     for t in reversed(range(steps)):
         if t >= steps - len(d_memories):
             dM += d_memories[t - steps]
@@ -515,7 +530,7 @@ def _memory_back(params, grads, tape, num_heads, d_memories):
         np.matmul(d_attended, params["W_o"].T, out=d_joined)
         views = (d_joined, tape.q[t], *tape.kv[:, t]), (tape.d_q[t], *tape.d_kv[:, t])
         d_out, q, k, v, d_q, d_k, d_v = (_heads(x, num_heads) for x in (*views[0], *views[1]))
-        _attend_back(d_out, q, k, v, tape.weights[t], d_q, d_k, d_v, scratch)
+        _attend_back(d_out, q, k, v, tape.weights[t], d_q, d_k, d_v, *tape.scratch)
         tape.d_q[t] *= scale
         dZ = tape.d_kv[0, t] @ params["W_k"].T + tape.d_kv[1, t] @ params["W_v"].T
         dM += dZ[:slots]
@@ -539,7 +554,7 @@ def _memory_back(params, grads, tape, num_heads, d_memories):
 
 
 def _first_memory(kind, num_slots, slot_size, seed):
-    """(num_slots, slot_size) float64: "identity" (as the authors' code), "zeros", or one "random" draw from the seed."""
+    """(num_slots, slot_size): "identity" (as the authors' code), "zeros", or one "random" draw from the seed."""
     _choice("initial_memory", kind, ("identity", "zeros", "random"))
     if kind == "identity":
         if num_slots > slot_size + 1:
@@ -600,8 +615,8 @@ class _Parameters:
                 array[:] = 1
             elif name.startswith("W_"):
                 for part in _split(array, _PARTS.get(name, 1)):
-                    square = name == "W_h"
-                    part[:] = orthogonal(len(part), rng, self.dtype) if square else glorot_uniform(part.shape, rng, self.dtype)
+                    recurrent = name == "W_h"
+                    part[:] = orthogonal(len(part), rng, np.float64) if recurrent else glorot_uniform(part.shape, rng, np.float64)
             elif name == "b":  # of an LSTM: the forget gate starts open
                 array.reshape(4, -1)[1] = 1
 
@@ -739,7 +754,7 @@ class _Model(_Parameters):
         return loss, flat, _metrics(loss, hits, targets)
 
     def _part(self, worker, inputs, targets, asked):
-        """(gradient, loss, share of targets right) of a part of the batch, each divided by what the whole batch asks."""
+        """Gradient, loss and share of targets right of a part of the batch, divided by what the whole batch asks."""
         x, tape, layers = self._run(worker, inputs, targets.shape[1])
         loss, hits, d_out = _loss(layers[-1], targets, asked)
         flat = np.zeros_like(self.flat)
@@ -764,7 +779,7 @@ class _Model(_Parameters):
 
 
 def _loss(outputs, targets, asked):
-    """Loss and share of right answers, both over `asked`, and the gradient of outputs (answers * batch, output_size)."""
+    """Loss and right answers, both over `asked`, and the gradient of outputs (answers * batch, output_size)."""
     targets = targets.swapaxes(0, 1).reshape(len(outputs), *targets.shape[2:])
     if targets.ndim == 2:
         d = outputs - targets
@@ -842,21 +857,22 @@ class RelationalMemoryCore(_Model):
             "qkv": (steps, blocks, N + 1, batch, 3 * S), "n_qkv": (steps, blocks, N + 1, batch, 3 * S),
             "s_qkv": (steps, blocks, (N + 1) * batch), "weights": (steps, blocks, batch, self.num_heads, N, N + 1),
             "n_u": (steps, blocks, N, batch, S), "s_u": (steps, blocks, N * batch),
-            # layer 0 is U, layer l the output of the MLP's layer l; d_mlp their gradients before the ReLU
-            "mlp": (L + 1, steps, blocks, N, batch, S), "d_mlp": (L + 1, steps, blocks, N, batch, S),
+            # mlp[0] is U, mlp[l] the output of the MLP's layer l
+            "mlp": (max(L, 1), steps, blocks, N, batch, S), "d_mlp": (2, N, batch, S),
             "n_c": (steps, blocks, N, batch, S), "s_c": (steps, blocks, N * batch), "C": (N, batch, S),
-            "gates": (2, steps, N, batch, G), "d_gates": (2, steps, N, batch, G),
-            "tanh_m": (steps, N, batch, S), "tanh_c": (steps, N, batch, S),
-            "dM": (N, batch, S), "dC": (N, batch, S), "d_attended": (N, batch, S), "scratch": (N, batch, S),
+            "gates": (2, steps, N, batch, G), "d_gates": (2, N, batch, G), "d_from_input": (2, steps, batch, G),
+            "tanh_m": (N, batch, S), "tanh_c": (steps, N, batch, S),
+            "dM": (N, batch, S), "dC": (N, batch, S), "scratch": (2, N, batch, S),
             "d_qkv": (N + 1, batch, 3 * S), "scratch_qkv": (N + 1, batch, 3 * S), "dZ": (N + 1, batch, S),
-            "d_weights": (batch, self.num_heads, N, N + 1),
+            "d_weights": (2, batch, self.num_heads, N, N + 1),
+            "dW_qkv": (S, 3 * S), "dW": (S, S), "dW_gm": (2, S, G),
         }  # fmt: skip
 
     def _projection(self):
         """W_qkv and its bias, gain and shift as the loop uses them.
 
         1 / sqrt(d) is folded into the queries. The layer norm takes the mean off each row; taking it off the matrix, once,
-        has the same effect, because the mean over the columns of Z W is Z times the mean column of W.
+        does the same, because the mean over the columns of Z W is Z times the mean column of W.
         """
         P, S = self.params, self.slot_size
         scale = np.ones(3 * S, self.dtype)
@@ -864,7 +880,8 @@ class RelationalMemoryCore(_Model):
         if not self.qkv_norm:
             return P["W_qkv"] * scale, P["b_qkv"] * scale, None, None, scale
         W, b = P["W_qkv"] - P["W_qkv"].mean(axis=1, keepdims=True), P["b_qkv"] - P["b_qkv"].mean()
-        return W, b, P["g_qkv"] * scale, P["beta_qkv"] * scale, scale
+        root = self.dtype.type(np.sqrt(3 * S))
+        return W, b, P["g_qkv"] * scale * root, P["beta_qkv"] * scale, scale
 
     def _qkv(self, qkv):
         """Queries (from the slots), keys and values of one (rows, batch, 3S) array, per head."""
@@ -880,9 +897,11 @@ class RelationalMemoryCore(_Model):
 
         W_qkv, b_qkv, g_qkv, beta_qkv, _ = self._projection()
         b_qkv = wide(b_qkv)
-        rows = {name: wide(P[name]) for name in P if name.startswith(("g_u", "beta_u", "g_c", "beta_c", "b_mlp"))}
+        rows = {name: wide(P[name]) for name in P if name.startswith(("beta_u", "beta_c", "b_mlp"))}
+        root = self.dtype.type(np.sqrt(self.slot_size))
+        gains = tape.gains = {name: wide(root * P[name]) for name in ("g_u", "g_c") if name in P}
         if self.qkv_norm:
-            g_qkv, beta_qkv = wide(g_qkv), wide(beta_qkv)
+            g_qkv, beta_qkv = tape.g_qkv, _ = wide(g_qkv), wide(beta_qkv)
         # everything that only depends on the inputs is computed for all steps at once
         np.matmul(x, P["W_in"], out=tape.p)
         tape.p += P["b_in"]
@@ -903,27 +922,28 @@ class RelationalMemoryCore(_Model):
                 if self.qkv_norm:
                     _norm(n_qkv, g_qkv, beta_qkv, tape.s_qkv[t, b], qkv, centre=False)
                 q, k, v = self._qkv(qkv)
-                _attend(q, k, v, tape.weights[t, b], _heads(n_u, self.num_heads))
+                _attend(q, k, v, tape.weights[t, b], _heads(n_u, self.num_heads), tape.d_weights[0])
                 n_u += Z[:N]
                 U = tape.mlp[0, t, b]
-                _norm(n_u, rows["g_u"], rows["beta_u"], tape.s_u[t, b], U)
+                _norm(n_u, gains["g_u"], rows["beta_u"], tape.s_u[t, b], U)
                 C = U
                 for layer in range(1, L + 1):
-                    y = np.matmul(_rows(C), P[f"W_mlp{layer}"], out=_rows(tape.mlp[layer, t, b])).reshape(C.shape)
+                    y = tape.mlp[layer, t, b] if layer < L else n_c
+                    np.matmul(_rows(C), P[f"W_mlp{layer}"], out=_rows(y))
                     y += rows[f"b_mlp{layer}"]
                     C = np.maximum(y, 0, out=y) if layer < L else y
                 if L:
-                    np.add(U, C, out=n_c)
+                    n_c += U
                     C = tape.Z[t, b + 1, :N] if b + 1 < self.num_blocks else tape.C
-                    _norm(n_c, rows["g_c"], rows["beta_c"], tape.s_c[t, b], C)
+                    _norm(n_c, gains["g_c"], rows["beta_c"], tape.s_c[t, b], C)
                 elif b + 1 < self.num_blocks:
                     tape.Z[t, b + 1, :N] = C
             new = tape.Z[t + 1, 0, :N]
             if not G:
                 new[:] = C
                 continue
-            tanh_m, tanh_c, gates = tape.tanh_m[t], tape.tanh_c[t], tape.gates[:, t]
-            np.tanh(M, out=tanh_m)
+            tanh_c, gates = tape.tanh_c[t], tape.gates[:, t]
+            tanh_m = np.tanh(M, out=tape.tanh_m)
             np.matmul(_rows(tanh_m), W_gm, out=gates.reshape(2, N * batch, G))
             gates += from_input[:, t]
             np.tanh(gates, out=gates)
@@ -931,7 +951,7 @@ class RelationalMemoryCore(_Model):
             gates += 0.5
             np.tanh(C, out=tanh_c)
             np.multiply(gates[1], M, out=new)
-            new += np.multiply(gates[0], tanh_c, out=tape.scratch)
+            new += np.multiply(gates[0], tanh_c, out=tape.scratch[0])
 
     def _features(self, tape, answers):
         last = tape.Z[-answers:, 0, : self.num_slots]  # (answers, slots, batch, S)
@@ -942,108 +962,99 @@ class RelationalMemoryCore(_Model):
         steps, batch = x.shape[:2]
         answers = len(d_features)
         d_memories = d_features.reshape(answers, batch, N, S).transpose(0, 2, 1, 3)
-        W_qkv, _, g_qkv, _, scale = self._projection()
+        W_qkv, _, _, _, scale = self._projection()
         W_qkv_T = np.ascontiguousarray(W_qkv.T)
-        W_mlp_T = [None] + [np.ascontiguousarray(P[f"W_mlp{layer}"].T) for layer in range(1, L + 1)]
-        gains = {name: np.broadcast_to(P[name], (batch, S)).copy() for name in ("g_u", "g_c") if name in P}
-        if self.qkv_norm:
-            g_qkv = np.broadcast_to(g_qkv, (batch, 3 * S)).copy()
-        if G:
-            W_gm_T = np.ascontiguousarray(_split(P["W_gm"], 2).transpose(0, 2, 1))
+        W_mlp_T = {layer: np.ascontiguousarray(P[f"W_mlp{layer}"].T) for layer in range(1, L + 1)}
         d_p = np.zeros_like(tape.p)
-        dM, dC, dZ, scratch, d_qkv = tape.dM, tape.dC, tape.dZ, tape.scratch, tape.d_qkv
+        dM, dC, dZ, scratch, d_qkv = tape.dM, tape.dC, tape.dZ, tape.scratch[0], tape.d_qkv
         dM[:] = 0
         for t in reversed(range(steps)):
             if t >= steps - answers:
                 dM += d_memories[t - steps]
             if G:
-                self._gates_back(t, tape, W_gm_T)  # dM becomes dC and the dM that does not pass through C
+                self._gates_back(t, tape, grads)  # dM becomes dC and the dM that does not pass through C
             else:
                 dC[:] = dM
                 dM[:] = 0
             for b in reversed(range(self.num_blocks)):
-                dU = dC
                 if L:
-                    n_c = tape.n_c[t, b]
-                    _norm_back(dC, n_c, gains["g_c"], tape.s_c[t, b], grads["g_c"], grads["beta_c"], scratch)
-                    d_layer = tape.d_mlp[L, t, b]
-                    d_layer[:] = n_c
+                    n_c, length = tape.n_c[t, b], tape.s_c[t, b]
+                    _norm_back(dC, n_c, tape.gains["g_c"], length, grads["g_c"], grads["beta_c"], scratch)
+                    d_layer = n_c
                     for layer in range(L, 0, -1):
-                        d_below = np.matmul(_rows(d_layer), W_mlp_T[layer], out=_rows(tape.d_mlp[layer - 1, t, b]))
-                        d_layer = d_below.reshape(n_c.shape)
+                        below = tape.mlp[layer - 1, t, b]
+                        _add_product(grads[f"W_mlp{layer}"], below, d_layer, tape.dW)
+                        _add_sums(grads[f"b_mlp{layer}"], d_layer)
+                        d_below = tape.d_mlp[layer % 2]
+                        np.matmul(_rows(d_layer), W_mlp_T[layer], out=_rows(d_below))
                         if layer > 1:
-                            d_layer *= tape.mlp[layer - 1, t, b] > 0
-                    dU = np.add(n_c, d_layer, out=dC)
+                            d_below *= below > 0
+                        d_layer = d_below
+                    np.add(n_c, d_layer, out=dC)  # of U: past the MLP, and through it
                 n_u = tape.n_u[t, b]
-                _norm_back(dU, n_u, gains["g_u"], tape.s_u[t, b], grads["g_u"], grads["beta_u"], scratch)
+                _norm_back(dC, n_u, tape.gains["g_u"], tape.s_u[t, b], grads["g_u"], grads["beta_u"], scratch)
                 d_qkv[N, :, :S] = 0  # the input's own query is only there for the norm's statistics
-                d_q, d_k, d_v = self._qkv(d_qkv)
                 q, k, v = self._qkv(tape.qkv[t, b])
-                d_heads = _heads(n_u, self.num_heads)
-                _attend_back(d_heads, q, k, v, tape.weights[t, b], d_q, d_k, d_v, tape.d_weights)
-                n_qkv = tape.n_qkv[t, b]
+                _attend_back(_heads(n_u, self.num_heads), q, k, v, tape.weights[t, b], *self._qkv(d_qkv), *tape.d_weights)
+                d_projected = d_qkv
                 if self.qkv_norm:
-                    g, beta = grads["g_qkv"], grads["beta_qkv"]
-                    _norm_back(d_qkv, n_qkv, g_qkv, tape.s_qkv[t, b], g, beta, tape.scratch_qkv, centre=False)
-                else:
-                    n_qkv[:] = d_qkv
-                np.matmul(_rows(n_qkv), W_qkv_T, out=_rows(dZ))
+                    d_projected = tape.n_qkv[t, b]
+                    g, beta, length = grads["g_qkv"], grads["beta_qkv"], tape.s_qkv[t, b]
+                    _norm_back(d_qkv, d_projected, tape.g_qkv, length, g, beta, tape.scratch_qkv, centre=False)
+                _add_product(grads["W_qkv"], tape.Z[t, b], d_projected, tape.dW_qkv)
+                _add_sums(grads["b_qkv"], d_projected)
+                np.matmul(_rows(d_projected), W_qkv_T, out=_rows(dZ))
                 d_p[t] += dZ[N]
                 np.add(n_u, dZ[:N], out=dC)  # of the memory this block got: the block before it made it
             dM += dC
-        self._weights_back(x, tape, grads, d_p, scale)
-
-    def _gates_back(self, t, tape, W_gm_T):
-        """M' = f * M + i * tanh(C): from tape.dM of M' to tape.dC, and tape.dM of M without the way through C."""
-        N, G, dM = self.num_slots, self._gate_size, tape.dM
-        M, tanh_m, tanh_c = tape.Z[t, 0, :N], tape.tanh_m[t], tape.tanh_c[t]
-        gates, d_gates = tape.gates[:, t], tape.d_gates[:, t]
-        for d_gate, factor in zip(d_gates, (tanh_c, M), strict=True):
-            if G == self.slot_size:
-                np.multiply(dM, factor, out=d_gate)
-            else:
-                np.einsum("nbs,nbs->nb", dM, factor, out=d_gate[..., 0])
-        d_gates *= gates
-        d_gates *= 1 - gates
-        np.multiply(tanh_c, tanh_c, out=tape.dC)
-        np.subtract(1, tape.dC, out=tape.dC)
-        tape.dC *= gates[0]
-        tape.dC *= dM
-        dM *= gates[1]
-        through = np.matmul(d_gates.reshape(2, -1, G), W_gm_T).sum(axis=0).reshape(dM.shape)
-        np.multiply(tanh_m, tanh_m, out=tape.scratch)
-        np.subtract(1, tape.scratch, out=tape.scratch)
-        through *= tape.scratch
-        dM += through
-
-    def _weights_back(self, x, tape, grads, d_p, scale):
-        """The gradients of all matrices, as one product each over all steps: inputs transposed times d(outputs)."""
-        N, S, L, G = self.num_slots, self.slot_size, self.mlp_layers, self._gate_size
-        steps, batch = x.shape[:2]
-        d_qkv = _rows(tape.n_qkv)
-        np.matmul(_rows(tape.Z[:steps]).T, d_qkv, out=grads["W_qkv"])
-        _add_sums(grads["b_qkv"], d_qkv)
+        # what was folded into the matrices, unfolded, and what all steps share
         if self.qkv_norm:
             grads["W_qkv"] -= grads["W_qkv"].mean(axis=1, keepdims=True)
             grads["b_qkv"] -= grads["b_qkv"].mean()
-            grads["g_qkv"] *= scale
+            grads["g_qkv"] *= scale * np.sqrt(3 * S)
             grads["beta_qkv"] *= scale
         else:
             grads["W_qkv"] *= scale
             grads["b_qkv"] *= scale
-        for layer in range(1, L + 1):
-            np.matmul(_rows(tape.mlp[layer - 1]).T, _rows(tape.d_mlp[layer]), out=grads[f"W_mlp{layer}"])
-            _add_sums(grads[f"b_mlp{layer}"], tape.d_mlp[layer])
+        for name in tape.gains:
+            grads[name] *= np.sqrt(S)
         if G:
-            d_gates = tape.d_gates.reshape(2, steps * N * batch, G)
-            _split(grads["W_gm"], 2)[:] = _rows(tape.tanh_m).T @ d_gates
-            d_gates = tape.d_gates.sum(axis=2).reshape(2, steps * batch, G)  # p and b_g reach every slot
+            d_gates = tape.d_from_input.reshape(2, steps * batch, G)
             _split(grads["W_gx"], 2)[:] = _rows(tape.p).T @ d_gates
             grads["b_g"].reshape(2, G)[:] = d_gates.sum(axis=1)
-            W_gx_T = _split(self.params["W_gx"], 2).transpose(0, 2, 1)
-            d_p += np.matmul(d_gates, W_gx_T).sum(axis=0).reshape(d_p.shape)
+            d_p += (d_gates @ _split(P["W_gx"], 2).transpose(0, 2, 1)).sum(axis=0).reshape(d_p.shape)
         np.matmul(_rows(x).T, _rows(d_p), out=grads["W_in"])
         _add_sums(grads["b_in"], d_p)
+
+    def _gates_back(self, t, tape, grads):
+        """M' = f * M + i * tanh(C): from tape.dM of M' to tape.dC, and to tape.dM of M without the way through C."""
+        N, G, dM, (scratch, through) = self.num_slots, self._gate_size, tape.dM, tape.scratch
+        M, tanh_c = tape.Z[t, 0, :N], tape.tanh_c[t]
+        tanh_m = np.tanh(M, out=tape.tanh_m)  # cheaper than to fetch it from the forward pass
+        gates, d_gates = tape.gates[:, t], tape.d_gates
+        dC = np.multiply(dM, tanh_c, out=tape.dC)
+        np.multiply(dM, M, out=scratch)
+        for d_gate, d in zip(d_gates, (dC, scratch), strict=True):
+            if G == self.slot_size:
+                d_gate[:] = d
+            else:
+                np.sum(d, axis=-1, keepdims=True, out=d_gate)
+        d_gates *= gates
+        d_gates *= 1 - gates
+        dC *= tanh_c  # dC = i * (1 - tanh(C)^2) * dM'
+        np.subtract(dM, dC, out=dC)
+        dC *= gates[0]
+        dM *= gates[1]
+        d_flat, W_gm = d_gates.reshape(2, -1, G), _split(self.params["W_gm"], 2)
+        np.matmul(d_flat[0], W_gm[0].T, out=_rows(scratch))
+        np.matmul(d_flat[1], W_gm[1].T, out=_rows(through))
+        through += scratch
+        np.multiply(tanh_m, tanh_m, out=scratch)
+        scratch *= through
+        through -= scratch
+        dM += through
+        _split(grads["W_gm"], 2)[:] += np.matmul(_rows(tanh_m).T, d_flat, out=tape.dW_gm)
+        np.sum(d_gates, axis=1, out=tape.d_from_input[:, t])  # p and b_g reach every slot
 
     def _states(self, tape):
         return (tape.Z[-1, 0, : self.num_slots].swapaxes(0, 1).copy(),)
@@ -1653,3 +1664,179 @@ def load_checkpoint(path):
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
         target[:] = arrays[name]
     return model, extra
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures and controls (all notebooks)
+# ---------------------------------------------------------------------------------------------------------------------
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito: colour-blind-safe
+MARKERS = "osD^vPX"
+
+
+def _figure(rows, columns, size):
+    """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its axes, in a row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
+
+
+def _heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
+    """A matrix in colours, with whole-number ticks."""
+    picture = axis.imshow(values, vmin=vmin, vmax=vmax, cmap=cmap, aspect="auto")
+    for along, size in ((axis.xaxis, values.shape[1]), (axis.yaxis, values.shape[0])):
+        along.set_ticks(range(0, size, 1 if size <= 10 else -(-size // 8)))
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    return picture
+
+
+def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slot that looks", xlabel="row it looks at"):
+    """Attention weights (panels, queries, keys) as one heat map a panel, on one scale from 0 to 1, with the numbers in
+    it while they fit. queries, keys and titles are labels. Returns a matplotlib Figure. Taught in notebook 01."""
+    weights = _floats("weights", weights, ("panels", "queries", "keys"))
+    panels, rows, columns = weights.shape
+    width = max(2.4, 0.55 * columns + 0.9)
+    figure, axes = _figure(1, panels, (min(12, width * panels + 0.8), max(2.2, 0.45 * rows + 1.3)))
+    for i, (axis, panel) in enumerate(zip(axes, weights, strict=True)):
+        picture = _heat(axis, panel, xlabel, ylabel if i == 0 else "", 0, 1, "cividis")
+        axis.set_title(titles[i] if titles is not None else f"head {i}")
+        if keys is not None:
+            axis.set_xticks(range(columns), keys)
+        if queries is not None:
+            axis.set_yticks(range(rows), queries)
+        if rows * columns <= 42 and panels <= 4:
+            for (row, column), value in np.ndenumerate(panel):
+                colour = "white" if value < 0.5 else "black"
+                axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(picture, ax=list(axes), label="weight", fraction=0.05)
+    return figure
+
+
+def plot_memory(memory, *, titles=None, limit=None, columns=8):
+    """Memories (panels, slots, slot_size), one heat map a panel on one scale, blue below zero and red above. limit is
+    the end of the scale (default: the largest absolute value). Returns a matplotlib Figure. Taught in notebook 02."""
+    memory = _floats("memory", memory, ("panels", "slots", "slot_size"))
+    panels, slots, _ = memory.shape
+    limit = limit or float(np.abs(memory).max()) or 1.0
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.2), rows * max(1.7, 0.3 * slots + 1)))
+    for i, axis in enumerate(axes):
+        if i >= panels:
+            axis.set_axis_off()
+            continue
+        edge = i % columns == 0
+        picture = _heat(axis, memory[i], "number", "slot" if edge else "", -limit, limit)
+        axis.set_title(titles[i] if titles is not None else f"step {i + 1}")
+    figure.colorbar(picture, ax=list(axes), label="value", fraction=0.05)
+    return figure
+
+
+def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, xscale="linear", yscale="linear"):
+    """Curves {name: (x, y)}, or {name: [(x, y), ...]} with one curve a seed drawn alike, told apart by colour and marker.
+    levels {name: y} are dashed lines to compare with. Returns a matplotlib Figure. Taught in notebook 06."""
+    figure, (axis,) = _figure(1, 1, (7.5, 4))
+    for i, (name, runs) in enumerate(curves.items()):
+        for j, (x, y) in enumerate([runs] if isinstance(runs, tuple) else runs):
+            axis.plot(x, y, color=COLOURS[i % 7], marker=MARKERS[i % 7], markevery=max(1, len(x) // 10), markersize=5,
+                      linewidth=1.6, alpha=0.85, label=name if j == 0 else None)  # fmt: skip
+    for i, (name, level) in enumerate((levels or {}).items()):
+        style = ("--", ":", "-.")[i % 3]
+        axis.axhline(level, color="#555555", linestyle=style, linewidth=1.2, label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=ylim, xscale=xscale, yscale=yscale)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=9)
+    return figure
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
+    return file.getvalue()
+
+
+def show_figure(figure, alt):
+    """Show a matplotlib Figure with the sentence alt in its place for those who do not see it. Taught in notebook 01."""
+    from IPython.display import display
+
+    picture = {"image/png": _png(figure), "text/plain": f"Figure: {alt}"}
+    display(picture, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+class LiveFigure:
+    """A picture with controls above it: draw(**values) returns a matplotlib Figure, alt(**values) one sentence for it.
+
+    Each control is an ipywidgets widget or what ipywidgets.interact takes: (low, high) or (low, high, step) a slider, a
+    list a menu, True or False a box; or (low, high, step, start). Where nothing runs (GitHub, nbviewer, print) the picture and the sentence stand
+    still. There is no Output widget in it: nothing flickers, and an error in draw is seen. Taught in notebook 01.
+    """
+
+    def __init__(self, draw, alt, **controls):
+        import ipywidgets as widgets
+
+        self._draw, self._alt, self._picture = draw, alt, widgets.HTML()
+        self.controls = {name: self._control(name, value) for name, value in controls.items()}
+        self._refresh()
+        for control in self.controls.values():
+            control.observe(self._refresh, "value")
+        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap"})
+        self.widget = widgets.VBox([row, self._picture])
+
+    @staticmethod
+    def _control(name, value):
+        import ipywidgets as widgets
+
+        start = None
+        if isinstance(value, tuple) and len(value) == 4:
+            *value, start = value
+            value = tuple(value)
+        control = value if isinstance(value, widgets.Widget) else widgets.interactive.widget_from_abbrev(value)
+        if control is None:
+            raise ValueError(f"control {name} must be a widget, (low, high), (low, high, step), a list or a bool, got {value!r}")
+        if start is not None:
+            control.value = start
+        control.description = control.description or name.replace("_", " ")
+        control.tooltip = control.tooltip or control.description
+        control.style.description_width = "initial"
+        if hasattr(control, "continuous_update"):
+            control.continuous_update = False
+        return control
+
+    def _refresh(self, change=None):
+        values = {name: control.value for name, control in self.controls.items()}
+        self._image, self._text = _png(self._draw(**values)), self._alt(**values)
+        source = base64.b64encode(self._image).decode()
+        self._picture.value = f'<img alt="{html.escape(self._text)}" src="data:image/png;base64,{source}">'
+
+    def _repr_mimebundle_(self, **options):
+        data, metadata = self.widget._repr_mimebundle_(**options), {}
+        if isinstance(data, tuple):
+            data, metadata = data
+        still = {"image/png": base64.b64encode(self._image).decode(), "text/plain": f"Interactive figure: {self._text}"}
+        return data | still, metadata | {"image/png": {"alt": self._text}}
+
+
+def show_source(*objects):
+    """Show the source of functions or classes as it stands in this module, read live. Taught in notebook 01."""
+    from IPython.display import Markdown, display
+
+    code = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    display(Markdown(f"```python\n{code}\n```"))
+
+
+def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, tolerance=0.0):
+    """Check a number that the text relies on: prints the statement with its bound when it holds, raises AssertionError
+    with the value when not. The value itself is not printed: it may differ in its last digits. Taught in notebook 01."""
+    tests = {"at least": at_least, "at most": at_most, "equal to": equal_to}
+    tests = {words: bound for words, bound in tests.items() if bound is not None}
+    if not tests:
+        raise ValueError("claim must be given at_least, at_most or equal_to")
+    value = np.asarray(value, dtype=float)
+    if not value.size:
+        raise ValueError(f"claim must be given a value to check, got none for: {statement}")
+    holds = {"at least": np.greater_equal, "at most": np.less_equal, "equal to": lambda v, b: np.abs(v - b) <= tolerance}
+    for words, bound in tests.items():
+        if not np.all(holds[words](value, bound)):
+            raise AssertionError(f"claim fails: {statement}: {value} is not {words} {bound}")
+    bounds = " and ".join(f"{words} {bound:g}" for words, bound in tests.items())
+    print(f"holds: {statement} ({bounds}{f', within {tolerance:g}' if equal_to is not None and tolerance else ''})")

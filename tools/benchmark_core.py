@@ -49,6 +49,7 @@ def make_sides(setting, workers):
     """The two functions to time, each returning (loss, {name: gradient}) of one batch."""
     import numpy as np
     import torch
+    from threadpoolctl import ThreadpoolController
     from torch_twin import twin
 
     from rrnn_helpers import Batch, RelationalMemoryCore
@@ -61,8 +62,11 @@ def make_sides(setting, workers):
     batch = Batch(inputs, rng.integers(classes, size=(batch_size, 1)))
     torch_inputs, torch_targets = torch.tensor(batch.inputs), torch.tensor(batch.targets, dtype=torch.int64)
 
+    blas = ThreadpoolController()
+
     def numpy_side():
-        return model.loss_and_grads(batch, workers=workers)[:2]
+        with blas.limit(limits=1, user_api="blas"):  # one BLAS thread a worker, as in training
+            return model.loss_and_grads(batch, workers=workers)[:2]
 
     def torch_side():
         copy.zero_grad()
