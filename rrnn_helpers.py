@@ -143,7 +143,7 @@ def layer_norm(x, gain, bias):
     return gain * centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON) + bias
 
 
-def glorot_uniform(shape, rng, dtype=np.float32):
+def glorot_uniform(shape, rng, dtype=np.float64):
     """A (fan_in, fan_out) matrix, uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
 
     Drawn in float64 and cast, so that one seed means one matrix. Taught in notebook 01.
@@ -153,7 +153,7 @@ def glorot_uniform(shape, rng, dtype=np.float32):
     return _generator(rng).uniform(-limit, limit, (fan_in, fan_out)).astype(_dtype(dtype))
 
 
-def orthogonal(size, rng, dtype=np.float32):
+def orthogonal(size, rng, dtype=np.float64):
     """A random (size, size) matrix with Q Q^T = 1 (Saxe et al., 2014): it keeps lengths. Taught in notebook 05."""
     q, r = np.linalg.qr(_generator(rng).normal(size=(_whole("size", size),) * 2))
     return (q * np.sign(np.diag(r))).astype(_dtype(dtype))
@@ -162,10 +162,10 @@ def orthogonal(size, rng, dtype=np.float32):
 def check_gradients(model, batch, *, per_parameter=None, step=1e-5, rng=None):
     """Compare model.loss_and_grads with central differences; returns {parameter name: largest relative error}.
 
-    Works in float64 (a float32 model is copied), at randomly perturbed parameters that are restored at the end, on every
-    entry or on `per_parameter` random ones of each parameter. The error of an entry is |exact - numeric| over the larger
-    of the two, or over 1e-3 of the model's largest slope where both are smaller: a difference below that is rounding. A
-    step of 1e-5 can cross the kink of a ReLU: a miss is tried again at 2e-6 and 5e-7. Taught in notebook 01.
+    Works in float64 (a float32 model is copied), at randomly perturbed parameters that are restored at the end, on
+    every entry or on `per_parameter` random ones of each parameter. The error of an entry is |exact - numeric| over the
+    larger of the two, or over 1e-3 of the model's largest slope where both are smaller: a difference below that is
+    rounding. A step of 1e-5 can cross a ReLU's kink: a miss is tried again at 2e-6 and 5e-7. Taught in notebook 01.
     """
     step = _number("step", step, 0, above=True)
     if per_parameter is not None:
@@ -246,7 +246,8 @@ def multi_head_attention(x, memory, params, num_heads, mask=None):
 
     x (batch, queries, features) asks; memory (batch, keys, features) answers. params holds W_q, W_k, W_v (features,
     size) and, if wanted, an output projection W_o (size, any); the paper has none. Returns the output (batch, queries,
-    size) and the weights (batch, heads, queries, keys). Raises ValueError where sizes do not fit. Taught in notebook 01.
+    size) and the weights (batch, heads, queries, keys). Raises ValueError where sizes do not fit.
+    Taught in notebook 01.
     """
     num_heads = _whole("num_heads", num_heads)
     x = _floats("x", x, ("batch", "queries", "features"))
@@ -361,7 +362,7 @@ def _attend_back(d_out, q, k, v, weights, d_q, d_k, d_v, d_weights, scratch):
 
 
 def _sum_keys(weights, out):
-    """The sums over the last axis, in every place of that axis: a product with ones is faster than sum and broadcast."""
+    """The sums over the last axis, repeated along it: a product with ones is faster than sum and broadcast."""
     keys = weights.shape[-1]
     np.matmul(_rows(weights), np.ones((keys, keys), weights.dtype), out=_rows(out))
     return out
@@ -413,7 +414,7 @@ def _lstm_tape(time, batch, size):
 
 
 def _lstm_unroll(params, x, tape):
-    """h, c = LSTM(x, h, c) over x (time, batch, input_size), from tape.h[0], tape.c[0]; gates in the order i, f, g, o."""
+    """h, c = LSTM(x, h, c) over x (time, batch, input_size), from tape.h[0], tape.c[0]; gates in order i, f, g, o."""
     steps, batch, size = tape.tanh_c.shape
     # sigmoid(z) = (1 + tanh(z / 2)) / 2, so with halved weights one tanh serves all four gates
     half, shift = (np.array(row, x.dtype).reshape(4, 1, 1) for row in ([0.5, 0.5, 1, 0.5], [0.5, 0.5, 0, 0.5]))
@@ -472,12 +473,13 @@ def _memory_tape(time, batch, slots, size, heads, with_input=True):
     names = ("q", "d_q", "joined", "attended", "d_attended", "updated", "d_updated", "gate", "d_gate")
     return {name: per_slot for name in names} | {
         "Z": (time + 1, rows, batch, size), "kv": (2, time, rows, batch, size), "d_kv": (2, time, rows, batch, size),
-        "weights": (time, batch, heads, slots, rows), "p": (time, batch, size), "scratch": (2, batch, heads, slots, rows),
+        "weights": (time, batch, heads, slots, rows), "scratch": (2, batch, heads, slots, rows),
+        "p": (time, batch, size),
     }  # fmt: skip
 
 
 def _memory_unroll(params, tape, num_heads):
-    """The gated memory over tape.p (time, batch, size), from the slots in tape.Z[0]; no input if Z has no row for it."""
+    """The gated memory over tape.p (time, batch, size), from tape.Z[0]; without input if Z has no row for it."""
     steps, slots, batch, size = tape.q.shape
     with_input = tape.Z.shape[1] > slots
     W_q = params["W_q"] * tape.q.dtype.type((size // num_heads) ** -0.5)
@@ -606,8 +608,9 @@ class _Parameters:
     def _create(self, config, shapes):
         self.config = config
         self.dtype = _dtype(config["dtype"])
-        self.flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes.values()), self.dtype)
-        self._shapes = shapes
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())]).tolist()
+        self._places = {name: (*ends[i : i + 2], shape) for i, (name, shape) in enumerate(shapes.items())}
+        self.flat = np.zeros(ends[-1], self.dtype)
         self.params = self._views(self.flat)
         rng = np.random.default_rng(_whole("seed", config["seed"], 0))
         for name, array in self.params.items():
@@ -615,18 +618,12 @@ class _Parameters:
                 array[:] = 1
             elif name.startswith("W_"):
                 for part in _split(array, _PARTS.get(name, 1)):
-                    recurrent = name == "W_h"
-                    part[:] = orthogonal(len(part), rng, np.float64) if recurrent else glorot_uniform(part.shape, rng, np.float64)
+                    part[:] = orthogonal(len(part), rng) if name == "W_h" else glorot_uniform(part.shape, rng)
             elif name == "b":  # of an LSTM: the forget gate starts open
                 array.reshape(4, -1)[1] = 1
 
     def _views(self, flat):
-        views, start = {}, 0
-        for name, shape in self._shapes.items():
-            stop = start + int(np.prod(shape))
-            views[name] = flat[start:stop].reshape(shape)
-            start = stop
-        return views
+        return {name: flat[start:stop].reshape(shape) for name, (start, stop, shape) in self._places.items()}
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._describe().items())})"
@@ -814,7 +811,7 @@ class RelationalMemoryCore(_Model):
         M' = f * M + i * tanh(C)      (gate_style None: M' = C)                  output = readout(flatten(M'))
 
     num_blocks repeats attention and MLP with the same weights. initial_memory is "identity", "zeros" or "random" (one
-    draw from the seed). readout_sizes are ReLU layers before the linear one. Memories are (batch, num_slots, slot_size).
+    draw from the seed). readout_sizes are ReLU layers before the linear one. Memories are (batch, slots, slot_size).
     trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1), of
     the last block, the input being the last key; "input_gate" and "forget_gate" (batch, time, slots, S or 1).
     Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 02.
@@ -871,8 +868,8 @@ class RelationalMemoryCore(_Model):
     def _projection(self):
         """W_qkv and its bias, gain and shift as the loop uses them.
 
-        1 / sqrt(d) is folded into the queries. The layer norm takes the mean off each row; taking it off the matrix, once,
-        does the same, because the mean over the columns of Z W is Z times the mean column of W.
+        1 / sqrt(d) is folded into the queries. The layer norm takes the mean off each row; taking it off the matrix,
+        once, does the same, because the mean over the columns of Z W is Z times the mean column of W.
         """
         P, S = self.params, self.slot_size
         scale = np.ones(3 * S, self.dtype)
@@ -995,7 +992,8 @@ class RelationalMemoryCore(_Model):
                 _norm_back(dC, n_u, tape.gains["g_u"], tape.s_u[t, b], grads["g_u"], grads["beta_u"], scratch)
                 d_qkv[N, :, :S] = 0  # the input's own query is only there for the norm's statistics
                 q, k, v = self._qkv(tape.qkv[t, b])
-                _attend_back(_heads(n_u, self.num_heads), q, k, v, tape.weights[t, b], *self._qkv(d_qkv), *tape.d_weights)
+                d_attended, weights = _heads(n_u, self.num_heads), tape.weights[t, b]
+                _attend_back(d_attended, q, k, v, weights, *self._qkv(d_qkv), *tape.d_weights)
                 d_projected = d_qkv
                 if self.qkv_norm:
                     d_projected = tape.n_qkv[t, b]
@@ -1151,8 +1149,8 @@ class _CellPart:
 
 class RelationalRNNCell(_CellPart, _Parameters):
     """One step of an LSTM whose hidden state feeds a memory: output = tanh([h; r] W_combine + b_combine), with
-    r = mean over the slots of M' W_memory_read + b_memory_read. Raises ValueError or TypeError for sizes that do not fit.
-    Taught in notebook 03."""
+    r = mean over the slots of M' W_memory_read + b_memory_read. Raises ValueError or TypeError for sizes that do not
+    fit. Taught in notebook 03."""
 
     def __init__(self, input_size, hidden_size, num_slots=4, slot_size=64, num_heads=2, *, seed=0, dtype=np.float32):
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -1175,8 +1173,8 @@ class RelationalRNNCell(_CellPart, _Parameters):
 class RelationalRNN(_CellPart, _Model):
     """The cell over a sequence, with a readout: y = readout(output). Its state is h, c and memory.
 
-    trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1), the
-    input being the last key; "memory_gate" (batch, time, slots, S); "h", "c" and "output" (batch, time, hidden_size);
+    trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1),
+    the input being the last key; "memory_gate" (batch, time, slots, S); "h", "c", "output" (batch, time, hidden_size);
     "gates" (batch, time, 4, hidden_size) in the order i, f, g, o. Taught in notebook 03.
     """
 
@@ -1279,8 +1277,8 @@ class NthFarthest:
     num_vectors = k vectors of num_dims numbers, uniform in [-1, 1], come one a step, each with a label of its own; the
     answer, asked at the end, is the label of the n-th farthest (Euclidean) from the vector labelled m: n = 1 the
     farthest, n = k the vector m itself. Every step's input is (x; one-hot label; one-hot n; one-hot m). labels = K >= k
-    and dims = D >= num_dims make room for a larger task: x is padded with zeros, one-hots are K wide, labels stay below k,
-    and n sits at index n - 1 + K - k, so that the last index always means m itself. Targets are (batch, 1) classes.
+    and dims = D >= num_dims make room for a larger task: x is padded with zeros, one-hots are K wide, labels stay below
+    k, and n sits at index n - 1 + K - k, so that the last index always means m itself. Targets are (batch, 1) classes.
     Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
     """
 
@@ -1358,10 +1356,10 @@ class NthFarthest:
         """One example (num_vectors, input_size) in words."""
         x, labels, n, m = self._read(np.asarray(inputs_i)[None])
         distances, _ = self._distances(x, labels, m)
-        lines = [
-            f"step {t + 1}: vector {label} at ({', '.join(f'{value:+.2f}' for value in row)}), {far:.2f} from vector {m[0]}"
-            for t, (label, row, far) in enumerate(zip(labels[0], x[0], distances[0], strict=True))
-        ]
+        lines = []
+        for t, (label, row, far) in enumerate(zip(labels[0], x[0], distances[0], strict=True), 1):
+            at = ", ".join(f"{value:+.2f}" for value in row)
+            lines.append(f"step {t}: vector {label} at ({at}), {far:.2f} from vector {m[0]}")
         answer = self._answer(x, labels, n, m)[0, 0]
         place = "the farthest" if n[0] == 1 else f"number {n[0]} in order of distance, farthest first,"
         return "\n".join([*lines, f"Which vector is {place} from vector {m[0]}? Vector {answer}."])
@@ -1372,7 +1370,7 @@ class NthFarthest:
         distances, _ = self._distances(x[None], labels[None], m[None])
         answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
         colours = [COLOURS[1] if label == m else COLOURS[2] if label == answer else COLOURS[0] for label in labels]
-        figure, (left, right) = _figure(1, 2, (8, 3.6))
+        figure, (left, right) = _figure(1, 2, (9, 3.6), gap=1.5)
         if self.num_dims == 2:
             left.scatter(*x.T, c=colours, s=120)
             for label, row in zip(labels, x, strict=True):
@@ -1406,7 +1404,7 @@ class Adam:
         self.mean, self.square = np.zeros_like(flat), np.zeros_like(flat)
 
     def step(self, grad_flat, learning_rate=None):
-        """One update with the gradient grad_flat, of the shape of flat; learning_rate overrides the one given at first."""
+        """One update with the gradient grad_flat, shaped like flat; learning_rate overrides the one given at first."""
         if np.shape(grad_flat) != self.flat.shape:
             raise ValueError(f"grad_flat must have shape {self.flat.shape}, got {np.shape(grad_flat)}")
         rate = self.learning_rate if learning_rate is None else _number("learning_rate", learning_rate, 0)
@@ -1419,9 +1417,9 @@ class Adam:
 
 
 class History(NamedTuple):
-    """What train returns: arrays of equal length, an entry for each evaluation on the held-out set. step; examples seen;
-    seconds spent in training (evaluation not counted); loss and score (accuracy, or error for numbers) of the task on
-    the held-out set; stage of the curriculum (0 is its first; the task itself is the last)."""
+    """What train returns: arrays of equal length, an entry for each evaluation on the held-out set. step; examples
+    seen; seconds spent in training (evaluation not counted); loss and score (accuracy, or error for numbers) of the
+    task on the held-out set; stage of the curriculum, 0 its first, the task itself the last. Taught in notebook 06."""
 
     step: np.ndarray
     examples: np.ndarray
@@ -1452,8 +1450,8 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
     """Train model on task in place, to a total of `steps` updates with Adam; returns a History.
 
     Every step draws batch_size new examples. learning_rate is reached in a straight line over the first `warmup` steps;
-    gradients longer than clip_norm (None: no limit) are shortened to it. curriculum is a list of (task, score to move on
-    at), trained first, in that order; a stage ends when the running score of its batches, over about 100 steps, is
+    gradients longer than clip_norm (None: no limit) are shortened to it. curriculum is a list of (task, score to move
+    on at), trained first, in that order; a stage ends when the running score of its batches, over about 100 steps, is
     reached (accuracy at least, error at most). Every eval_every steps the task itself is scored on eval_examples
     examples that are always the same; patience ends the run after that many evaluations in a row, in the last stage,
     without a better score. workers splits each batch over threads. progress shows a bar (the environment variable
@@ -1478,7 +1476,8 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
             if run.step % eval_every == 0 or run.step == steps:
                 run.evaluate()
                 bar.set_postfix_str(f"stage {run.stage + 1}/{len(run.stages)}, held-out score {run.rows[-1][4]:.3f}")
-            if checkpoint is not None and (run.step % checkpoint_every == 0 or run.step == steps or run.out_of_patience()):
+            ends = run.step == steps or run.out_of_patience()
+            if checkpoint is not None and (ends or run.step % checkpoint_every == 0):
                 run.save(checkpoint)
             bar.update()
     return run.history()
@@ -1558,9 +1557,10 @@ class _Run:
 
     def save(self, path):
         extra = {
-            "run": self.identity, "step": self.step, "seconds": self.seconds, "stage": self.stage, "running": self.running,
-            "rows": self.rows, "rng": self.rng.bit_generator.state, "adam_count": self.adam.count,
-            "adam_mean": self.adam.mean, "adam_square": self.adam.square, "good": self.good,
+            "run": self.identity, "step": self.step, "seconds": self.seconds, "stage": self.stage,
+            "running": self.running, "rows": self.rows, "rng": self.rng.bit_generator.state,
+            "adam_count": self.adam.count, "adam_mean": self.adam.mean, "adam_square": self.adam.square,
+            "good": self.good,
         }  # fmt: skip
         save_checkpoint(path, self.model, extra)
 
@@ -1578,8 +1578,8 @@ class _Run:
         self.running, self.rng.bit_generator.state = extra["running"], extra["rng"]
         # an evaluation that only stands there because that run ended there
         self.rows = [row for row in extra["rows"] if row[0] % self.eval_every == 0 or row[0] == steps]
-        self.adam.count, self.adam.mean[:], self.adam.square[:] = extra["adam_count"], extra["adam_mean"], extra["adam_square"]
-        self.good[:] = extra["good"]
+        self.adam.count, self.good[:] = extra["adam_count"], extra["good"]
+        self.adam.mean[:], self.adam.square[:] = extra["adam_mean"], extra["adam_square"]
 
 
 def evaluate(model, task, examples=10_000, seed=1):
@@ -1595,11 +1595,14 @@ class CheckpointError(ValueError):
 
 
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "rrnn-checkpoint", 1
+# what reading a damaged or foreign file can raise
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, NotImplementedError, MemoryError,
+               zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def save_checkpoint(path, model, extra=None):
-    """Write model, and a dict `extra` of arrays and JSON values, to path as .npz, all or nothing: a crash leaves the old
-    file. Raises TypeError for an extra that cannot be stored. Taught in notebook 06."""
+    """Write model, and a dict `extra` of arrays and JSON values, to path as .npz, all or nothing: a crash leaves the
+    old file. Raises TypeError for an extra that cannot be stored. Taught in notebook 06."""
     if not isinstance(model, _Model):
         raise TypeError(f"model must be a RelationalMemoryCore, RelationalRNN or LSTM, got {type(model).__name__}")
     extra = {} if extra is None else extra
@@ -1641,10 +1644,11 @@ def load_checkpoint(path):
             raise ValueError(f"its format is {head['format']!r}")
     except FileNotFoundError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} is not a readable checkpoint: {type(error).__name__}: {error}") from None
     if head.get("version") != CHECKPOINT_VERSION:
-        raise CheckpointError(f"{path} has checkpoint version {head.get('version')!r}; this code reads {CHECKPOINT_VERSION}")
+        version = head.get("version")
+        raise CheckpointError(f"{path} has checkpoint version {version!r}; this code reads {CHECKPOINT_VERSION}")
     try:
         kind = {c.__name__: c for c in (RelationalMemoryCore, RelationalRNN, LSTM)}[head["model"]]
         model = kind(**head["config"])
@@ -1652,7 +1656,7 @@ def load_checkpoint(path):
         if hasattr(model, "first_memory"):
             targets["first_memory"] = model.first_memory
         extra = head["extra"] | {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("extra/")}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} describes no model that can be made: {error}") from None
     if arrays.keys() != targets.keys():
         raise CheckpointError(f"{path} does not hold the arrays of its model: {sorted(arrays.keys() ^ targets.keys())}")
@@ -1669,34 +1673,47 @@ def load_checkpoint(path):
 # ---------------------------------------------------------------------------------------------------------------------
 # Pictures and controls (all notebooks)
 # ---------------------------------------------------------------------------------------------------------------------
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito: colour-blind-safe
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito's palette
 MARKERS = "osD^vPX"
 
 
-def _figure(rows, columns, size):
-    """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its axes, in a row."""
+def _figure(rows, columns, size, left=0.7, right=0.2, bottom=0.55, top=0.4, gap=0.35):
+    """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its axes, in a row.
+
+    Margins and gaps are in inches: matplotlib's layout engines draw everything twice to find them.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
+    (width, height), figure = size, Figure(figsize=size)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    across, down = ((width - left - right) / columns, (height - top - bottom) / rows)
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height,
+                           gap / (across - gap), (bottom + 0.2) / (down - bottom - 0.2))  # fmt: skip
+    return figure, axes
+
+
+def _scale(figure, picture, label):
+    """A colour bar in the right margin of 1 inch."""
+    width, height = figure.get_size_inches()
+    figure.colorbar(picture, cax=figure.add_axes((1 - 0.8 / width, 0.25, 0.15 / width, 0.6)), label=label)
 
 
 def _heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
     """A matrix in colours, with whole-number ticks."""
     picture = axis.imshow(values, vmin=vmin, vmax=vmax, cmap=cmap, aspect="auto")
     for along, size in ((axis.xaxis, values.shape[1]), (axis.yaxis, values.shape[0])):
-        along.set_ticks(range(0, size, 1 if size <= 10 else -(-size // 8)))
+        along.set_ticks(range(0, size, 1 if size <= 10 else -(-size // 4)))
     axis.set(xlabel=xlabel, ylabel=ylabel)
     return picture
 
 
-def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slot that looks", xlabel="row it looks at"):
+def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slot that looks", xlabel="row looked at"):
     """Attention weights (panels, queries, keys) as one heat map a panel, on one scale from 0 to 1, with the numbers in
     it while they fit. queries, keys and titles are labels. Returns a matplotlib Figure. Taught in notebook 01."""
     weights = _floats("weights", weights, ("panels", "queries", "keys"))
     panels, rows, columns = weights.shape
     width = max(2.4, 0.55 * columns + 0.9)
-    figure, axes = _figure(1, panels, (min(12, width * panels + 0.8), max(2.2, 0.45 * rows + 1.3)))
+    figure, axes = _figure(1, panels, (min(12, width * panels + 1.7), max(2.2, 0.45 * rows + 1)), right=1)
     for i, (axis, panel) in enumerate(zip(axes, weights, strict=True)):
         picture = _heat(axis, panel, xlabel, ylabel if i == 0 else "", 0, 1, "cividis")
         axis.set_title(titles[i] if titles is not None else f"head {i}")
@@ -1708,7 +1725,7 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
             for (row, column), value in np.ndenumerate(panel):
                 colour = "white" if value < 0.5 else "black"
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(picture, ax=list(axes), label="weight", fraction=0.05)
+    _scale(figure, picture, "weight")
     return figure
 
 
@@ -1720,7 +1737,7 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
     limit = limit or float(np.abs(memory).max()) or 1.0
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.2), rows * max(1.7, 0.3 * slots + 1)))
+    figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.7), rows * max(1.7, 0.3 * slots + 1)), right=1)
     for i, axis in enumerate(axes):
         if i >= panels:
             axis.set_axis_off()
@@ -1728,12 +1745,12 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
         edge = i % columns == 0
         picture = _heat(axis, memory[i], "number", "slot" if edge else "", -limit, limit)
         axis.set_title(titles[i] if titles is not None else f"step {i + 1}")
-    figure.colorbar(picture, ax=list(axes), label="value", fraction=0.05)
+    _scale(figure, picture, "value")
     return figure
 
 
 def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, xscale="linear", yscale="linear"):
-    """Curves {name: (x, y)}, or {name: [(x, y), ...]} with one curve a seed drawn alike, told apart by colour and marker.
+    """Curves {name: (x, y)}, or {name: [(x, y), ...]} with a curve for each seed, told apart by colour and marker.
     levels {name: y} are dashed lines to compare with. Returns a matplotlib Figure. Taught in notebook 06."""
     figure, (axis,) = _figure(1, 1, (7.5, 4))
     for i, (name, runs) in enumerate(curves.items()):
@@ -1756,7 +1773,7 @@ def _png(figure):
 
 
 def show_figure(figure, alt):
-    """Show a matplotlib Figure with the sentence alt in its place for those who do not see it. Taught in notebook 01."""
+    """Show a matplotlib Figure, with the sentence alt for those who do not see it. Taught in notebook 01."""
     from IPython.display import display
 
     picture = {"image/png": _png(figure), "text/plain": f"Figure: {alt}"}
@@ -1767,8 +1784,9 @@ class LiveFigure:
     """A picture with controls above it: draw(**values) returns a matplotlib Figure, alt(**values) one sentence for it.
 
     Each control is an ipywidgets widget or what ipywidgets.interact takes: (low, high) or (low, high, step) a slider, a
-    list a menu, True or False a box; or (low, high, step, start). Where nothing runs (GitHub, nbviewer, print) the picture and the sentence stand
-    still. There is no Output widget in it: nothing flickers, and an error in draw is seen. Taught in notebook 01.
+    list a menu, True or False a box; or (low, high, step, start). Where nothing runs (GitHub, nbviewer, print) the
+    picture and the sentence stand still. There is no Output widget in it: nothing flickers, and an error in draw is
+    seen. Taught in notebook 01.
     """
 
     def __init__(self, draw, alt, **controls):
@@ -1792,7 +1810,7 @@ class LiveFigure:
             value = tuple(value)
         control = value if isinstance(value, widgets.Widget) else widgets.interactive.widget_from_abbrev(value)
         if control is None:
-            raise ValueError(f"control {name} must be a widget, (low, high), (low, high, step), a list or a bool, got {value!r}")
+            raise ValueError(f"control {name} must be a widget, (low, high), a list or a bool, got {value!r}")
         if start is not None:
             control.value = start
         control.description = control.description or name.replace("_", " ")
@@ -1825,8 +1843,9 @@ def show_source(*objects):
 
 
 def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, tolerance=0.0):
-    """Check a number that the text relies on: prints the statement with its bound when it holds, raises AssertionError
-    with the value when not. The value itself is not printed: it may differ in its last digits. Taught in notebook 01."""
+    """Check a number (or all of an array) that the text relies on: prints the statement with its bound when it holds,
+    raises AssertionError with the value when not. A value that holds is not printed: its last digits may differ
+    elsewhere. Taught in notebook 01."""
     tests = {"at least": at_least, "at most": at_most, "equal to": equal_to}
     tests = {words: bound for words, bound in tests.items() if bound is not None}
     if not tests:
@@ -1834,7 +1853,7 @@ def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, toler
     value = np.asarray(value, dtype=float)
     if not value.size:
         raise ValueError(f"claim must be given a value to check, got none for: {statement}")
-    holds = {"at least": np.greater_equal, "at most": np.less_equal, "equal to": lambda v, b: np.abs(v - b) <= tolerance}
+    holds = {"at least": np.greater_equal, "at most": np.less_equal, "equal to": lambda v, b: abs(v - b) <= tolerance}
     for words, bound in tests.items():
         if not np.all(holds[words](value, bound)):
             raise AssertionError(f"claim fails: {statement}: {value} is not {words} {bound}")

@@ -1,0 +1,185 @@
+"""Every run that is too long for a notebook, as data; and the table that comes out of it.
+
+    python tools/run_experiments.py                 run what is missing, then print the tables
+    python tools/run_experiments.py --only core     only the runs whose name contains "core"
+    python tools/run_experiments.py --list          the runs, and which of them are done
+    python tools/run_experiments.py --fresh DIR     run into DIR, leaving the stored results alone
+
+Each run leaves NAME.json (configuration, seed, learning curve, versions, sha256 of the weights) and NAME.npz (the
+weights) in notebooks/results. An interrupted run goes on where it stopped. Two processes, one BLAS thread each.
+
+For each model the learning rate is chosen first, by the same search: the same values, one seed that is not reported,
+and a budget long enough to leave the plateau. The value with the best last score wins.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+import rrnn_helpers as rh  # noqa: E402
+
+RESULTS = ROOT / "notebooks" / "results"
+RATES = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
+SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
+READOUT = {"readout_sizes": (64, 64)}
+# What a run is made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search.
+EXPERIMENTS = {
+    "nth_farthest_3x2_core": {
+        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}),
+        "model": ("RelationalMemoryCore", {"num_slots": 3, "slot_size": 64, "num_heads": 4} | READOUT),
+        "steps": 4000,
+    },
+    "nth_farthest_3x2_lstm": {
+        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}),
+        "model": ("LSTM", {"hidden_size": 128} | READOUT),
+        "steps": 16000,
+    },
+    "nth_farthest_4x2_direct": {
+        "task": ("NthFarthest", {"num_vectors": 4, "num_dims": 2}),
+        "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
+        "steps": 8000,
+        "rate_of": "nth_farthest_3x2_core",
+    },
+    "nth_farthest_4x2_curriculum": {
+        "task": ("NthFarthest", {"num_vectors": 4, "num_dims": 2}),
+        "curriculum": [("NthFarthest", {"num_vectors": 3, "num_dims": 2, "labels": 4}, 0.85)],
+        "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
+        "steps": 8000,
+        "rate_of": "nth_farthest_3x2_core",
+    },
+}
+
+
+def make(experiment, seed):
+    """The task and the untrained model of an experiment."""
+    name, arguments = experiment["task"]
+    task = getattr(rh, name)(**arguments)
+    name, arguments = experiment["model"]
+    return task, getattr(rh, name)(task.input_size, output_size=task.output_size, seed=seed, **arguments)
+
+
+def run(name, experiment, rate, seed, folder):
+    """Train one model and write its .json and .npz; returns the name. Steps from an unfinished run are kept."""
+    folder = Path(folder)
+    task, model = make(experiment, seed)
+    arguments = {"steps": experiment["steps"], "batch_size": 128, "learning_rate": rate, "seed": seed}
+    arguments |= {"eval_every": 250}
+    part = folder / f".{name}.part.npz"
+    stages = [(getattr(rh, kind)(**sizes), score) for kind, sizes, score in experiment.get("curriculum", [])]
+    history = rh.train(model, task, curriculum=stages, checkpoint=part, progress=False, **arguments)
+    if seed != SEARCH_SEED:
+        rh.save_checkpoint(folder / f"{name}.npz", model)
+    record = {
+        "experiment": experiment, "parameters": model.flat.size, "train": arguments,
+        "curve": {key: np.round(column, 6).tolist() for key, column in history._asdict().items()},
+        "test": rh.evaluate(model, task, 10_000), "shortcuts": task.shortcuts(),
+        "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
+    }  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+        json.dump(record, file, indent=1)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, folder / f"{name}.json")
+    part.unlink()
+    return name
+
+
+def load(folder, name):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def search_name(name, rate):
+    return f"{name}_search_{rate:g}"
+
+
+def best_rate(folder, name):
+    """The learning rate whose search run ended with the best score on fresh examples."""
+    name = EXPERIMENTS[name].get("rate_of", name)
+    return max(RATES, key=lambda rate: load(folder, search_name(name, rate))["test"]["accuracy"])
+
+
+def run_all(jobs, folder):
+    """The jobs that are not done yet, two at a time."""
+    jobs = [job for job in jobs if not (folder / f"{job[0]}.json").exists()]
+    with ProcessPoolExecutor(2) as pool, tqdm(total=len(jobs), unit="run") as bar:
+        for future in as_completed([pool.submit(run, *job, folder) for job in jobs]):
+            bar.set_postfix_str(future.result())
+            bar.update()
+
+
+def first(curve, axis, level):
+    """Where on `axis` the curve first reaches the level, or None."""
+    reached = [at for at, score in zip(curve[axis], curve["score"], strict=True) if score >= level]
+    return reached[0] if reached else None
+
+
+def at_most(curve, axis, limit):
+    """The last score of the curve at or before the limit."""
+    scores = [score for at, score in zip(curve[axis], curve["score"], strict=True) if at <= limit]
+    return scores[-1] if scores else float("nan")
+
+
+def print_tables(folder):
+    core, lstm, *others = EXPERIMENTS
+    print("\nChoice of the learning rate (seed 100, accuracy on 10,000 fresh examples)")
+    for name in (core, lstm):
+        scores = [(rate, load(folder, search_name(name, rate))["test"]["accuracy"]) for rate in RATES]
+        scores = ", ".join(f"{rate:g}: {score:.3f}" for rate, score in scores)
+        print(f"  {name}: {scores}  -> {best_rate(folder, name):g}")
+    print("\nseed  model      parameters  steps  seconds  test accuracy  examples to .90  seconds to .90")
+    for name in (core, lstm):
+        for seed in SEEDS:
+            r = load(folder, f"{name}_seed{seed}")
+            c, to, sec = r["curve"], first(r["curve"], "examples", 0.9), first(r["curve"], "seconds", 0.9)
+            print(
+                f"{seed:4}  {name[17:]:9}{r['parameters']:12,}{c['step'][-1]:7}{c['seconds'][-1]:9.1f}"
+                f"{r['test']['accuracy']:15.3f}{to or '-':>17}{sec and round(sec, 1) or '-':>16}"
+            )
+    print("\nThe LSTM at what the core had in all: equal examples, and equal seconds (held-out score)")
+    for seed in SEEDS:
+        c, o = (load(folder, f"{name}_seed{seed}")["curve"] for name in (core, lstm))
+        by_examples, by_seconds = (at_most(o, axis, c[axis][-1]) for axis in ("examples", "seconds"))
+        print(f"  seed {seed}: core {c['score'][-1]:.3f}, LSTM {by_examples:.3f} and {by_seconds:.3f}")
+    for rule, score in load(folder, f"{core}_seed{SEEDS[0]}")["shortcuts"].items():
+        print(f"  shortcut: {rule}: {score:.3f}")
+    for name in others:
+        scores = [load(folder, f"{name}_seed{seed}")["test"]["accuracy"] for seed in SEEDS]
+        print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="NAME", help="only runs whose name contains NAME")
+    parser.add_argument("--list", action="store_true", help="list the runs and stop")
+    parser.add_argument("--fresh", type=Path, default=RESULTS, metavar="DIR", help="read and write results in DIR")
+    options = parser.parse_args()
+    folder = options.fresh
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {name: experiment for name, experiment in EXPERIMENTS.items() if options.only in name}
+    searches = [(search_name(n, rate), e, rate, SEARCH_SEED) for n, e in chosen.items() if "rate_of" not in e for rate in RATES]
+    if options.list:
+        for name in [job[0] for job in searches] + [f"{n}_seed{seed}" for n in chosen for seed in SEEDS]:
+            print("done " if (folder / f"{name}.json").exists() else "to do", name)
+        return
+    run_all(searches, folder)
+    run_all([(f"{n}_seed{s}", e, best_rate(folder, n), s) for n, e in chosen.items() for s in SEEDS], folder)
+    if len(chosen) == len(EXPERIMENTS):
+        print_tables(folder)
+
+
+if __name__ == "__main__":
+    main()
