@@ -59,7 +59,9 @@ VARIANTS = {
     "core, no gate": lambda: core(gate_style=None),
     "core, no qkv norm": lambda: core(qkv_norm=False),
     "core, no qkv norm, memory gate, 2 blocks": lambda: core(qkv_norm=False, gate_style="memory", num_blocks=2),
-    "core, no gate, no norm, no mlp, 2 blocks": lambda: core(gate_style=None, qkv_norm=False, mlp_layers=0, num_blocks=2),
+    "core, no gate, no norm, no mlp, 2 blocks": lambda: core(
+        gate_style=None, qkv_norm=False, mlp_layers=0, num_blocks=2
+    ),
     "core, 2 blocks": lambda: core(num_blocks=2),
     "core, 3 blocks, no gate": lambda: core(num_blocks=3, gate_style=None),
     "core, no mlp": lambda: core(mlp_layers=0),

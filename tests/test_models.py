@@ -1,5 +1,8 @@
 """What the models compute: shapes, the equations of the design written out slowly, and what must stay the same."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -242,6 +245,43 @@ def test_results_depend_on_no_earlier_call(name):
         np.testing.assert_array_equal(grad, expected[key])
 
 
+def other_memory(model):
+    """The model with a first memory of its own, as a reader may give it one."""
+    if hasattr(model, "first_memory"):
+        model.first_memory[:] = np.random.default_rng(3).normal(size=model.first_memory.shape)
+    return model
+
+
+@each_model
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"])
+def test_copies_are_whole(name, how):
+    """A copy (by hand, or as an executor sends it to a process) computes the same, and on parameters of its own."""
+    model, inputs = other_memory(shake(MODELS[name]())), sequence()
+    twin = how(model)
+    np.testing.assert_array_equal(twin.flat, model.flat)
+    np.testing.assert_array_equal(twin.forward(inputs), model.forward(inputs))
+    assert not np.shares_memory(twin.flat, model.flat)
+    twin.flat[:] = 0
+    assert not any(array.any() for array in twin.params.values()), "params are no views of flat any more"
+    assert model.flat.any()
+
+
+@pytest.mark.parametrize("make", [core, rrnn])
+def test_gradients_are_checked_at_the_first_memory_that_is_there(make):
+    """check_gradients copies a float32 model to float64; the copy has the first memory the model has."""
+    model, seen = other_memory(make(np.float32)), []
+    honest = type(model).loss_and_grads
+
+    def spy(self, batch, workers=1):
+        seen.append(self.first_memory.copy())
+        return honest(self, batch, workers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "loss_and_grads", spy)
+        rh.check_gradients(model, some_batch(), per_parameter=1)
+    np.testing.assert_array_equal(seen[0], model.first_memory)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The relational memory core against its equations, step by step and example by example
 # ---------------------------------------------------------------------------------------------------------------------
@@ -297,7 +337,8 @@ CORE = {"mlp_layers": 2, "num_blocks": 1, "gate_style": "unit", "qkv_norm": True
     [
         {}, {"gate_style": "memory"}, {"gate_style": None}, {"qkv_norm": False}, {"num_blocks": 2}, {"num_blocks": 3},
         {"mlp_layers": 0}, {"mlp_layers": 1}, {"mlp_layers": 3}, {"forget_bias": -1.5, "input_bias": 0.7},
-        {"num_blocks": 2, "mlp_layers": 0, "gate_style": None}, {"num_blocks": 3, "gate_style": "memory", "qkv_norm": False},
+        {"num_blocks": 2, "mlp_layers": 0, "gate_style": None},
+        {"num_blocks": 3, "gate_style": "memory", "qkv_norm": False},
         {"readout_sizes": (7,)}, {"readout_sizes": (7, 4)}, {"num_heads": 1}, {"num_heads": 8}, {"num_slots": 1},
     ],
     ids=str,
@@ -353,7 +394,8 @@ def test_slot_permutation_equivariance(make, kwargs):
     after = model.trace(inputs)
     np.testing.assert_allclose(after["memory"], before["memory"][:, :, order], rtol=1e-9, atol=1e-11)
     keys = [*order, 3]  # the input stays the last key
-    np.testing.assert_allclose(after["attention"], before["attention"][:, :, :, order][..., keys], rtol=1e-9, atol=1e-11)
+    expected = before["attention"][:, :, :, order][..., keys]
+    np.testing.assert_allclose(after["attention"], expected, rtol=1e-9, atol=1e-11)
     assert np.abs(before["memory"][:, -1, 0] - before["memory"][:, -1, 1]).max() > 1e-3  # slots do differ
     if make is rrnn:  # it reads the mean of the slots: the output does not even notice
         np.testing.assert_allclose(after["outputs"], before["outputs"], rtol=1e-9, atol=1e-11)

@@ -145,7 +145,7 @@ def test_shortcuts_that_are_known_exactly(k):
 
 @pytest.mark.parametrize("sizes", [(3, 2), (5, 3), (8, 16)])
 def test_shortcuts_played_out(sizes):
-    """Each rule on 20,000 examples, within 3 sigma of what shortcuts() says (which is measured itself, for the last)."""
+    """Each rule on 20,000 examples, within 3 sigma of what shortcuts() says (of which the last is measured)."""
     task, size = rh.NthFarthest(*sizes), 20_000
     (k, d), rng = sizes, np.random.default_rng(11)
     inputs, targets = sample(task, size, 7)
@@ -193,7 +193,10 @@ def test_describe_tells_the_answer_and_the_distances(task, seed):
         assert far == pytest.approx(math.dist(at[label], at[m]), abs=0.006)
 
 
-@pytest.mark.parametrize("task", [rh.NthFarthest(3, 2), rh.NthFarthest(8, 16), rh.NthFarthest(3, 2, labels=5, dims=4)], ids=repr)
+TASKS = [rh.NthFarthest(3, 2), rh.NthFarthest(8, 16), rh.NthFarthest(3, 2, labels=5, dims=4)]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=repr)
 def test_draw(task):
     from matplotlib.figure import Figure
 
