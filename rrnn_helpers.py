@@ -20,7 +20,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 import zipfile
@@ -88,14 +87,20 @@ def _dtype(value):
     return dtype
 
 
+def _real(name, value):
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
 def _floats(name, value, shape, dtype=None):
     """value as a finite float array; shape holds sizes, or names of the axes whose size is free (but not 0)."""
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be one array of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    _real(name, array)
     wanted = "(" + ", ".join(map(str, shape)) + ")"
     if array.ndim != len(shape):
         raise ValueError(f"{name} must have {len(shape)} axes, {wanted}, got shape {array.shape}")
@@ -109,9 +114,7 @@ def _floats(name, value, shape, dtype=None):
     return array
 
 
-def _generator(rng, default_seed=0):
-    if rng is None:
-        return np.random.default_rng(default_seed)
+def _generator(rng):
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator (numpy.random.default_rng(seed)), got {rng!r}")
     return rng
@@ -125,8 +128,7 @@ def softmax(x, axis=-1):
 
     An entry of -inf gets weight 0. Raises ValueError for NaN, +inf, or a row of -inf alone. Taught in notebook 01.
     """
-    x = np.asarray(x)
-    x = x if x.dtype.kind == "f" else x.astype(float)
+    x = _real("x", x)
     top = x.max(axis=axis, keepdims=True)
     if not np.isfinite(top).all():
         raise ValueError("x must hold a finite number in every row and neither NaN nor +inf")
@@ -156,7 +158,9 @@ def glorot_uniform(shape, rng, dtype=np.float64):
 
     Drawn in float64 and cast, so that one seed means one matrix. Taught in notebook 01.
     """
-    fan_in, fan_out = shape
+    if np.shape(shape) != (2,):
+        raise ValueError(f"shape must be two sizes, (fan_in, fan_out), got {shape!r}")
+    fan_in, fan_out = (_whole("shape", int(size) if isinstance(size, np.integer) else size) for size in shape)
     limit = np.sqrt(6 / (fan_in + fan_out))
     return _generator(rng).uniform(-limit, limit, (fan_in, fan_out)).astype(_dtype(dtype))
 
@@ -178,8 +182,11 @@ def check_gradients(model, batch, *, per_parameter=None, step=1e-5, rng=None):
     step = _number("step", step, 0, above=True)
     if per_parameter is not None:
         per_parameter = _whole("per_parameter", per_parameter)
-    rng = _generator(rng)
-    model = model if model.dtype == np.float64 else model._as_float64()
+    rng = _generator(np.random.default_rng(0) if rng is None else rng)
+    _check_model(model)
+    if model.dtype != np.float64:
+        first_memory = getattr(model, "first_memory", None)
+        model = _rebuild(type(model), model.config | {"dtype": np.float64}, model.flat, first_memory)
     before = model.flat.copy()
 
     def slope(array, index, h):
@@ -228,12 +235,15 @@ def scaled_dot_product_attention(q, k, v, mask=None):
     weights by broadcasting: False means "may not look". Raises ValueError where shapes do not fit, or where a query may
     look at no key. Taught in notebook 01.
     """
-    q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
+    q, k, v = (_real(name, array) for name, array in (("q", q), ("k", k), ("v", v)))
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(
             "q, k, v must have shapes (..., queries, d), (..., keys, d), (..., keys, d_v); "
             f"got {q.shape}, {k.shape}, {v.shape}"
         )
+    for name, array in (("q", q), ("k", k), ("v", v)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, but holds NaN or infinite values")
     scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])  # (..., queries, keys)
     if mask is not None:
         mask = np.asarray(mask)
@@ -308,9 +318,9 @@ def _add_product(total, x, d_y, scratch):
     total += np.matmul(_rows(x).T, _rows(d_y), out=scratch)
 
 
-def _norm(x, gain, bias, length, out, centre=True):
-    """Layer norm over the last axis of x (rows, batch, size), in place: x becomes n = (x - mean) / length, with
-    length = sqrt(sum((x - mean)^2) + size * epsilon), kept for the way back, and out = n * gain + bias.
+def _norm(x, gain, bias, scale, out, centre=True):
+    """Layer norm over the last axis of x (rows, batch, size), in place: x becomes n = (x - mean) * scale, with
+    scale = 1 / sqrt(sum((x - mean)^2) + size * epsilon), kept for the way back, and out = n * gain + bias.
 
     gain, sqrt(size) times the parameter, and bias are (batch, size), the same row again and again: long inner loops.
     centre=False: the rows of x have mean zero already.
@@ -321,18 +331,18 @@ def _norm(x, gain, bias, length, out, centre=True):
         mean = flat @ _ones(size, flat.dtype)
         mean /= size
         flat -= mean[:, None]
-    np.einsum("rs,rs->r", flat, flat, out=length)
-    length += size * EPSILON
-    np.sqrt(length, out=length)
-    flat /= length[:, None]
+    np.einsum("rs,rs->r", flat, flat, out=scale)
+    scale += size * EPSILON
+    np.reciprocal(np.sqrt(scale, out=scale), out=scale)
+    flat *= scale[:, None]
     np.multiply(x, gain, out=out)
     out += bias
 
 
-def _norm_back(d_out, n, gain, length, d_gain, d_bias, scratch, centre=True):
+def _norm_back(d_out, n, gain, scale, d_gain, d_bias, scratch, centre=True):
     """Turn the n of _norm into the gradient of its input, in place; adds to d_gain and d_bias (size,).
 
-    d x = (d n - mean(d n) - n * sum(d n * n)) / length, with d n = d_out * gain.
+    d x = (d n - mean(d n) - n * sum(d n * n)) * scale, with d n = d_out * gain.
     """
     flat, d_flat, s_flat = _rows(n), _rows(d_out), _rows(scratch)
     row = gain[0]
@@ -344,7 +354,7 @@ def _norm_back(d_out, n, gain, length, d_gain, d_bias, scratch, centre=True):
     if centre:
         s_flat -= (d_flat @ (row / len(row)))[:, None]
     np.subtract(scratch, n, out=n)
-    flat /= length[:, None]
+    flat *= scale[:, None]
 
 
 def _heads(x, num_heads):
@@ -636,6 +646,10 @@ class _Worker:
         self.process.wait()
 
 
+if hasattr(os, "register_at_fork"):  # a forked process must not talk to the workers of its parent
+    os.register_at_fork(after_in_child=_Worker.idle.clear)
+
+
 def _send(pipe, head, arrays):
     head = json.dumps(head | {"arrays": [(array.dtype.str, array.shape) for array in arrays]}).encode()
     pipe.write(len(head).to_bytes(4, "little") + head)
@@ -691,7 +705,8 @@ class _Parameters:
     """Named arrays that are views of one flat vector, so that an optimiser's step is one array expression."""
 
     def _create(self, config, shapes):
-        self.config = config
+        # numpy's numbers as Python's, which can be written down
+        self.config = {k: v.item() if isinstance(v, np.generic) else v for k, v in config.items()}
         self.dtype = _dtype(config["dtype"])
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())]).tolist()
         self._places = {name: (*ends[i : i + 2], shape) for i, (name, shape) in enumerate(shapes.items())}
@@ -713,9 +728,21 @@ class _Parameters:
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._describe().items())})"
 
+    def __reduce__(self):
+        # copies and pickles are made anew: their params have to be views of their own flat vector
+        return _rebuild, (type(self), self.config, self.flat, getattr(self, "first_memory", None))
+
     def _describe(self):
         """The arguments the object was made with, as plain values."""
         return self.config | {"dtype": self.dtype.name}
+
+
+def _rebuild(kind, config, flat, first_memory):
+    model = kind(**config)
+    model.flat[:] = flat
+    if first_memory is not None:
+        model.first_memory[:] = first_memory
+    return model
 
 
 class _Model(_Parameters):
@@ -724,16 +751,6 @@ class _Model(_Parameters):
     def _create(self, config, shapes):
         super()._create(config, shapes)
         self._tapes = {}
-
-    def _as_float64(self):
-        model = type(self)(**(self.config | {"dtype": np.float64}))
-        model.flat[:] = self.flat
-        return model
-
-    def __deepcopy__(self, memo):
-        model = type(self)(**self.config)
-        model.flat[:] = self.flat
-        return model
 
     def _tape(self, steps, batch):
         """The arrays that a run writes on; kept for the last few shapes, because new memory is slow memory."""
@@ -838,10 +855,10 @@ class _Model(_Parameters):
 
     def _share(self, jobs):
         """_part of every job, the first one here and each other in a process of its own; [] if that does not work."""
-        while len(_Worker.idle) < len(jobs) - 1:
-            _Worker.idle.append(_Worker())
-        workers = [_Worker.idle.pop() for _ in jobs[1:]]
+        workers = []
         try:
+            for _ in jobs[1:]:
+                workers.append(_Worker.idle.pop() if _Worker.idle else _Worker())
             for worker, job in zip(workers, jobs[1:], strict=True):
                 worker.start(self, *job)
             parts = [self._part(*jobs[0])] + [worker.result() for worker in workers]
@@ -1083,8 +1100,8 @@ class RelationalMemoryCore(_Model):
                 dM[:] = 0
             for b in reversed(range(self.num_blocks)):
                 if L:
-                    n_c, length = tape.n_c[t, b], tape.s_c[t, b]
-                    _norm_back(dC, n_c, tape.gains["g_c"], length, grads["g_c"], grads["beta_c"], scratch)
+                    n_c, shrink = tape.n_c[t, b], tape.s_c[t, b]
+                    _norm_back(dC, n_c, tape.gains["g_c"], shrink, grads["g_c"], grads["beta_c"], scratch)
                     d_layer = n_c
                     for layer in range(L, 0, -1):
                         below = tape.mlp[layer - 1, t, b]
@@ -1105,8 +1122,8 @@ class RelationalMemoryCore(_Model):
                 d_projected = d_qkv
                 if self.qkv_norm:
                     d_projected = tape.n_qkv[t, b]
-                    g, beta, length = grads["g_qkv"], grads["beta_qkv"], tape.s_qkv[t, b]
-                    _norm_back(d_qkv, d_projected, tape.g_qkv, length, g, beta, tape.scratch_qkv, centre=False)
+                    g, beta, shrink = grads["g_qkv"], grads["beta_qkv"], tape.s_qkv[t, b]
+                    _norm_back(d_qkv, d_projected, tape.g_qkv, shrink, g, beta, tape.scratch_qkv, centre=False)
                 _add_product(grads["W_qkv"], tape.Z[t, b], d_projected, tape.dW_qkv)
                 _add_sums(grads["b_qkv"], d_projected)
                 np.matmul(_rows(d_projected), W_qkv_T, out=_rows(dZ))
@@ -1543,7 +1560,18 @@ def _score(metrics):
     return metrics["accuracy"] if "accuracy" in metrics else metrics["error"]
 
 
+def _name(task):
+    """A task in words that are the same in the next process, as an object's default repr is not."""
+    return type(task).__qualname__ if type(task).__repr__ is object.__repr__ else repr(task)
+
+
+def _check_model(model):
+    if not isinstance(model, _Model):
+        raise TypeError(f"model must be a RelationalMemoryCore, RelationalRNN or LSTM, got {type(model).__name__}")
+
+
 def _check_task(name, task, model):
+    _check_model(model)
     for attribute in ("sample", "input_size", "output_size", "target_kind"):
         if not hasattr(task, attribute):
             raise TypeError(f"{name} must be a task such as NthFarthest(3, 2), got {task!r}: it has no {attribute}")
@@ -1576,8 +1604,11 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
                patience, workers)  # fmt: skip
     steps = _whole("steps", steps)
     checkpoint_every = _whole("checkpoint_every", checkpoint_every)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run.resume(checkpoint, steps)
+    if checkpoint is not None:
+        if not Path(checkpoint).parent.is_dir():
+            raise FileNotFoundError(f"checkpoint must lie in a folder that exists, got {checkpoint}")
+        if Path(checkpoint).exists():
+            run.resume(checkpoint, steps)
     from tqdm.auto import tqdm
 
     with _one_blas_thread(), tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
@@ -1590,6 +1621,8 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
             if checkpoint is not None and (ends or run.step % checkpoint_every == 0):
                 run.save(checkpoint)
             bar.update()
+    if run.step == steps and (not run.rows or run.rows[-1][0] < steps):  # resumed from a save between two evaluations
+        run.evaluate()
     return run.history()
 
 
@@ -1613,7 +1646,7 @@ class _Run:
         self.stages.append((task, None))
         self.adam = Adam(model.flat, learning_rate)
         self.identity = json.dumps([
-            type(model).__name__, model._describe(), [[repr(t), score] for t, score in self.stages], self.batch_size,
+            type(model).__name__, model._describe(), [[_name(t), score] for t, score in self.stages], self.batch_size,
             self.adam.learning_rate, self.warmup, self.clip_norm, _whole("seed", seed, 0), self.eval_every,
             _whole("eval_examples", eval_examples), self.patience, self.workers,
         ])  # fmt: skip
@@ -1631,17 +1664,13 @@ class _Run:
         batch = task.sample(self.batch_size, self.rng)
         loss, grad, metrics = self.model._loss_and_flat(batch, self.workers)
         norm = float(np.sqrt(np.vdot(grad, grad)))
-        if not np.isfinite([loss, norm]).all():
-            self.model.flat[:] = self.good
-            raise FloatingPointError(
-                f"step {self.step + 1}: the loss is {loss} and the length of its gradient {norm}; the model keeps the "
-                f"parameters of step {max(self.step - 1, 0)}. A smaller learning_rate or clip_norm may help"
-            )
+        self._require_finite(self.step + 1, loss, norm)
         self.good[:] = self.model.flat
         self.step += 1
         if self.clip_norm is not None and norm > self.clip_norm:
             grad *= self.clip_norm / norm
         self.adam.step(grad, self.adam.learning_rate * min(1.0, self.step / max(self.warmup, 1)))
+        self._require_finite(self.step, loss, norm)
         self.running = [0.98 * self.running[0] + _score(metrics), 0.98 * self.running[1] + 1]
         if move_on is not None and self.running[1] > 43:  # 100 steps of this stage: 1 / 0.02 * (1 - 0.98 ** 100)
             score = self.running[0] / self.running[1]
@@ -1649,8 +1678,18 @@ class _Run:
                 self.stage, self.running = self.stage + 1, [0.0, 0.0]
         self.seconds += time.perf_counter() - start
 
+    def _require_finite(self, step, loss, norm=0.0):
+        if np.isfinite([loss, norm]).all() and np.isfinite(self.model.flat).all():
+            return
+        self.model.flat[:] = self.good
+        raise FloatingPointError(
+            f"step {step}: the loss ({loss}), the length of its gradient ({norm}) or a parameter is not finite; the "
+            f"model keeps the parameters of step {max(self.step - 1, 0)}. A smaller learning_rate or clip_norm may help"
+        )
+
     def evaluate(self):
         metrics = self.model._metrics(self.held_out)
+        self._require_finite(self.step, metrics["loss"])
         examples = self.step * self.batch_size
         self.rows.append([self.step, examples, self.seconds, metrics["loss"], _score(metrics), self.stage])
 
@@ -1706,15 +1745,14 @@ class CheckpointError(ValueError):
 
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "rrnn-checkpoint", 1
 # what reading a damaged or foreign file can raise
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, NotImplementedError, MemoryError,
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError, MemoryError,
                zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def save_checkpoint(path, model, extra=None):
     """Write model, and a dict `extra` of arrays and JSON values, to path as .npz, all or nothing: a crash leaves the
     old file. Raises TypeError for an extra that cannot be stored. Taught in notebook 06."""
-    if not isinstance(model, _Model):
-        raise TypeError(f"model must be a RelationalMemoryCore, RelationalRNN or LSTM, got {type(model).__name__}")
+    _check_model(model)
     extra = {} if extra is None else extra
     if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
         raise TypeError(f"extra must be a dict with string keys, got {extra!r}")
@@ -1731,16 +1769,15 @@ def save_checkpoint(path, model, extra=None):
     if hasattr(model, "first_memory"):
         arrays["first_memory"] = model.first_memory
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             np.savez(file, head=np.array(text), **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path):
@@ -1752,6 +1789,7 @@ def load_checkpoint(path):
         head = json.loads(str(arrays.pop("head")))
         if head["format"] != CHECKPOINT_FORMAT:
             raise ValueError(f"its format is {head['format']!r}")
+        room = sum(array.size for array in arrays.values())
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
@@ -1761,6 +1799,9 @@ def load_checkpoint(path):
         raise CheckpointError(f"{path} has checkpoint version {version!r}; this code reads {CHECKPOINT_VERSION}")
     try:
         kind = {c.__name__: c for c in (RelationalMemoryCore, RelationalRNN, LSTM)}[head["model"]]
+        for name, size in head["config"].items():  # before anything huge is made
+            if isinstance(size, int) and size > room and name not in ("seed", "num_blocks"):
+                raise ValueError(f"{name} is {size}, more than all the numbers in the file")
         model = kind(**head["config"])
         targets = {f"params/{name}": array for name, array in model.params.items()}
         if hasattr(model, "first_memory"):
@@ -1844,8 +1885,10 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
     the end of the scale (default: the largest absolute value). Returns a matplotlib Figure. Taught in notebook 02."""
     memory = _floats("memory", memory, ("panels", "slots", "slot_size"))
     panels, slots, _ = memory.shape
-    limit = limit or float(np.abs(memory).max()) or 1.0
-    columns = min(columns, panels)
+    limit = _number("limit", limit or float(np.abs(memory).max()) or 1.0, 0, above=True)
+    columns = min(_whole("columns", columns), panels)
+    if titles is not None and len(titles) != panels:
+        raise ValueError(f"titles must be one for each of the {panels} panels, got {len(titles)}")
     rows = -(-panels // columns)
     figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.7), rows * max(1.7, 0.3 * slots + 1)), right=1)
     for i, axis in enumerate(axes):
@@ -1916,14 +1959,13 @@ class LiveFigure:
         import ipywidgets as widgets
 
         start = None
-        if isinstance(value, tuple) and len(value) == 4:
-            *value, start = value
-            value = tuple(value)
+        given = value
+        if isinstance(value, tuple) and len(value) == 4 and not isinstance(value[0], str):
+            value, start = value[:3], value[3]
         control = value if isinstance(value, widgets.Widget) else widgets.interactive.widget_from_abbrev(value)
-        if control is None:
-            raise ValueError(f"control {name} must be a widget, (low, high), a list or a bool, got {value!r}")
-        if start is not None:
-            control.value = start
+        if control is None or (start is not None and not control.min <= start <= control.max):
+            raise ValueError(f"control {name} must be a widget, (low, high, ...), a list or a bool, got {given!r}")
+        control.value = control.value if start is None else start
         control.description = control.description or name.replace("_", " ")
         control.tooltip = control.tooltip or control.description
         control.style.description_width = "initial"
@@ -1958,7 +2000,7 @@ def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, toler
     raises AssertionError with the value when not. A value that holds is not printed: its last digits may differ
     elsewhere. Taught in notebook 01."""
     tests = {"at least": at_least, "at most": at_most, "equal to": equal_to}
-    tests = {words: bound for words, bound in tests.items() if bound is not None}
+    tests = {words: _number(words.replace(" ", "_"), bound) for words, bound in tests.items() if bound is not None}
     if not tests:
         raise ValueError("claim must be given at_least, at_most or equal_to")
     value = np.asarray(value, dtype=float)

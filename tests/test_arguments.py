@@ -310,7 +310,7 @@ BAD_CALLS = [
 ]
 # Refused by NumPy or Python, in their words: of the right type, but the argument is not named.
 PLAIN_CALLS = [
-    (lambda: rh.softmax(["a"]), V, ""),
+    (lambda: rh.softmax(["a"]), T, "x"),
     (lambda: rh.softmax(np.zeros((2, 0))), V, ""),
     (lambda: rh.layer_norm([["a"]], [1], [0]), T, ""),
     (lambda: attend(q=np.full((3, 4), np.nan)), V, "NaN|finite"),

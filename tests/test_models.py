@@ -253,7 +253,7 @@ def other_memory(model):
 
 
 @each_model
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"])
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
 def test_copies_are_whole(name, how):
     """A copy (by hand, or as an executor sends it to a process) computes the same, and on parameters of its own."""
     model, inputs = other_memory(shake(MODELS[name]())), sequence()
@@ -554,9 +554,9 @@ def test_layer_norm():
 
 
 def test_glorot_and_orthogonal():
-    matrix = rh.glorot_uniform((200, 100), np.random.default_rng(0))
+    matrix = rh.glorot_uniform((200, 100), np.random.default_rng(0), np.float32)
     assert matrix.shape == (200, 100) and matrix.dtype == np.float32
-    assert 0.98 * np.sqrt(0.02) < np.abs(matrix).max() <= np.sqrt(0.02)
+    assert 0.98 * np.sqrt(0.02) < np.abs(matrix).max() <= np.float32(np.sqrt(0.02))
     q = rh.orthogonal(20, np.random.default_rng(0), np.float64)
     np.testing.assert_allclose(q @ q.T, np.eye(20), atol=1e-12)
 

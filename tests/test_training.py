@@ -382,7 +382,7 @@ def test_in_two_parts_is_the_same_as_at_once(tmp_path, name, checkpoint_every):
 
 
 def test_asking_for_the_step_at_which_it_was_interrupted(tmp_path):
-    """A run for 1000 steps stops at 27, after the checkpoint of step 20 or 15; then just so many steps are asked for."""
+    """A run for 1000 steps stops at 27, after the checkpoint of step 20 or 15; then that many steps are asked for."""
 
     def stop(step):
         if step == 27:

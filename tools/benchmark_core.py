@@ -3,8 +3,9 @@
     python tools/benchmark_core.py              # in an environment that has PyTorch
     python tools/benchmark_core.py --install    # in an environment of its own, made in the user's cache directory
 
-Both sides compute the loss and every gradient of the same float32 model on the same batch, on the same number of
-threads; before anything is timed, the script checks that they agree. PyTorch runs eagerly, as most people run it.
+Both sides compute the loss and every gradient of the same float32 model on the same batch, NumPy with two workers
+(processes), PyTorch with two threads; before anything is timed, the script checks that they agree. PyTorch runs
+eagerly, as most people run it.
 
 How the two are kept apart. They run in one process and take strict turns, so that a busy moment of the machine hits
 both. PyTorch's idle OpenMP threads spin for some milliseconds before they sleep, which would take a core from NumPy,
@@ -109,7 +110,7 @@ def benchmark(settings, rounds, workers):
     import torch
 
     torch.set_num_threads(workers)
-    print(f"NumPy {np.__version__}, PyTorch {torch.__version__} eager; {workers} threads each; {os.cpu_count()} cores")
+    print(f"NumPy {np.__version__}, PyTorch {torch.__version__} eager; {workers} workers and {workers} threads; {os.cpu_count()} cores")
     print(f"forward + backward in ms, float32, median of {rounds} rounds (fastest); ratio = PyTorch / NumPy\n")
     print("| slots x size, heads, steps, batch | NumPy | PyTorch | median ratio | ratio of the fastest | differ by |")
     print("|---|---|---|---|---|---|")

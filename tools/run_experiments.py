@@ -170,7 +170,8 @@ def main():
     folder = options.fresh
     folder.mkdir(parents=True, exist_ok=True)
     chosen = {name: experiment for name, experiment in EXPERIMENTS.items() if options.only in name}
-    searches = [(search_name(n, rate), e, rate, SEARCH_SEED) for n, e in chosen.items() if "rate_of" not in e for rate in RATES]
+    searched = {name: experiment for name, experiment in chosen.items() if "rate_of" not in experiment}
+    searches = [(search_name(n, rate), e, rate, SEARCH_SEED) for n, e in searched.items() for rate in RATES]
     if options.list:
         for name in [job[0] for job in searches] + [f"{n}_seed{seed}" for n in chosen for seed in SEEDS]:
             print("done " if (folder / f"{name}.json").exists() else "to do", name)
