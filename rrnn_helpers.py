@@ -1863,15 +1863,16 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
     it while they fit. queries, keys and titles are labels. Returns a matplotlib Figure. Taught in notebook 01."""
     weights = _floats("weights", weights, ("panels", "queries", "keys"))
     panels, rows, columns = weights.shape
-    width = max(2.4, 0.55 * columns + 0.9)
-    figure, axes = _figure(1, panels, (min(12, width * panels + 1.7), max(2.2, 0.45 * rows + 1)), right=1)
+    width, left = max(2.4, 0.55 * columns + 0.9), 0.6 + 0.08 * max(len(str(label)) for label in queries or "0")
+    size = min(12, width * panels + left + 1), max(2.2, 0.45 * rows + 1)
+    figure, axes = _figure(1, panels, size, left=left, right=1)
     for i, (axis, panel) in enumerate(zip(axes, weights, strict=True)):
         picture = _heat(axis, panel, xlabel, ylabel if i == 0 else "", 0, 1, "cividis")
         axis.set_title(titles[i] if titles is not None else f"head {i}")
         if keys is not None:
             axis.set_xticks(range(columns), keys)
         if queries is not None:
-            axis.set_yticks(range(rows), queries)
+            axis.set_yticks(range(rows), queries if i == 0 else [""] * rows)
         if rows * columns <= 42 and panels <= 4:
             for (row, column), value in np.ndenumerate(panel):
                 colour = "white" if value < 0.5 else "black"
@@ -1915,6 +1916,8 @@ def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, x
         axis.axhline(level, color="#555555", linestyle=style, linewidth=1.2, label=name)
     axis.set(xscale=xscale, yscale=yscale)  # before the limits, which it would freeze
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title or "", ylim=ylim)
+    if xscale == "linear":
+        axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=9)
     return figure

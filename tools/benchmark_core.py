@@ -110,7 +110,8 @@ def benchmark(settings, rounds, workers):
     import torch
 
     torch.set_num_threads(workers)
-    print(f"NumPy {np.__version__}, PyTorch {torch.__version__} eager; {workers} workers and {workers} threads; {os.cpu_count()} cores")
+    who = f"NumPy {np.__version__} with {workers} workers, PyTorch {torch.__version__} eager with {workers} threads"
+    print(f"{who}; {os.cpu_count()} cores")
     print(f"forward + backward in ms, float32, median of {rounds} rounds (fastest); ratio = PyTorch / NumPy\n")
     print("| slots x size, heads, steps, batch | NumPy | PyTorch | median ratio | ratio of the fastest | differ by |")
     print("|---|---|---|---|---|---|")

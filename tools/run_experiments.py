@@ -36,7 +36,8 @@ RESULTS = ROOT / "notebooks" / "results"
 RATES = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
 SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
 READOUT = {"readout_sizes": (64, 64)}
-# What a run is made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search.
+# What a run is made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search;
+# "seeds" stand for SEEDS.
 EXPERIMENTS = {
     "nth_farthest_3x2_core": {
         "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}),
@@ -53,6 +54,7 @@ EXPERIMENTS = {
         "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
         "steps": 8000,
         "rate_of": "nth_farthest_3x2_core",
+        "seeds": (1, 2, 3),
     },
     "nth_farthest_4x2_curriculum": {
         "task": ("NthFarthest", {"num_vectors": 4, "num_dims": 2}),
@@ -60,8 +62,14 @@ EXPERIMENTS = {
         "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
         "steps": 8000,
         "rate_of": "nth_farthest_3x2_core",
+        "seeds": (1, 2, 3),
     },
 }
+
+
+def names(name):
+    """The reported runs of an experiment."""
+    return {f"{name}_seed{seed}": seed for seed in EXPERIMENTS[name].get("seeds", SEEDS)}
 
 
 def make(experiment, seed):
@@ -157,7 +165,7 @@ def print_tables(folder):
     for rule, score in load(folder, f"{core}_seed{SEEDS[0]}")["shortcuts"].items():
         print(f"  shortcut: {rule}: {score:.3f}")
     for name in others:
-        scores = [load(folder, f"{name}_seed{seed}")["test"]["accuracy"] for seed in SEEDS]
+        scores = [load(folder, run)["test"]["accuracy"] for run in names(name)]
         print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
 
 
@@ -173,11 +181,11 @@ def main():
     searched = {name: experiment for name, experiment in chosen.items() if "rate_of" not in experiment}
     searches = [(search_name(n, rate), e, rate, SEARCH_SEED) for n, e in searched.items() for rate in RATES]
     if options.list:
-        for name in [job[0] for job in searches] + [f"{n}_seed{seed}" for n in chosen for seed in SEEDS]:
-            print("done " if (folder / f"{name}.json").exists() else "to do", name)
+        for run_name in [job[0] for job in searches] + [r for n in chosen for r in names(n)]:
+            print("done " if (folder / f"{run_name}.json").exists() else "to do", run_name)
         return
     run_all(searches, folder)
-    run_all([(f"{n}_seed{s}", e, best_rate(folder, n), s) for n, e in chosen.items() for s in SEEDS], folder)
+    run_all([(r, e, best_rate(folder, n), s) for n, e in chosen.items() for r, s in names(n).items()], folder)
     if len(chosen) == len(EXPERIMENTS):
         print_tables(folder)
 
