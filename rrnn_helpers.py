@@ -616,8 +616,8 @@ def _one_blas_thread(wanted=True):
 class _Worker:
     """A second Python process that computes a part of a batch.
 
-    Two threads would do it in fewer lines, but Python runs one thread at a time between array operations, and handing
-    over costs as much as an operation: measured 1.2 times the speed of one thread, against 1.9 for two processes.
+    Threads would do it in fewer lines, but Python runs one thread at a time between array operations, and handing over
+    takes about as long as an operation on arrays of this size: most of what a second core gives would be lost.
     """
 
     idle = []  # started once, used by all models
@@ -1205,7 +1205,7 @@ def _sizes(readout_sizes):
 # ---------------------------------------------------------------------------------------------------------------------
 class RelationalMemory(_Parameters):
     """A gated memory of slots, as a part: attended = heads(M W_q, [M; p] W_k, [M; p] W_v) W_o,
-    updated = tanh(attended W_update + b_update), gate = sigmoid([attended; p] W_gate + b_gate),
+    updated = tanh(attended W_update + b_update), gate = sigmoid([attended : p] W_gate + b_gate),
     M' = gate * updated + (1 - gate) * M, with p = input W_input + b_input (p = input when input_size is slot_size, the
     default). Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 03.
     """
@@ -1275,7 +1275,7 @@ class _CellPart:
 
 
 class RelationalRNNCell(_CellPart, _Parameters):
-    """One step of an LSTM whose hidden state feeds a memory: output = tanh([h; r] W_combine + b_combine), with
+    """One step of an LSTM whose hidden state feeds a memory: output = tanh([h : r] W_combine + b_combine), with
     r = mean over the slots of M' W_memory_read + b_memory_read. Raises ValueError or TypeError for sizes that do not
     fit. Taught in notebook 03."""
 
@@ -1844,9 +1844,9 @@ def _figure(rows, columns, size, left=0.7, right=0.2, bottom=0.55, top=0.4, gap=
 
 
 def _scale(figure, picture, label):
-    """A colour bar in the right margin of 1 inch."""
+    """A colour bar in a right margin of 1.1 inches."""
     width, height = figure.get_size_inches()
-    figure.colorbar(picture, cax=figure.add_axes((1 - 0.8 / width, 0.25, 0.15 / width, 0.6)), label=label)
+    figure.colorbar(picture, cax=figure.add_axes((1 - 0.95 / width, 0.25, 0.15 / width, 0.6)), label=label)
 
 
 def _heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
@@ -1863,16 +1863,17 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
     it while they fit. queries, keys and titles are labels. Returns a matplotlib Figure. Taught in notebook 01."""
     weights = _floats("weights", weights, ("panels", "queries", "keys"))
     panels, rows, columns = weights.shape
-    width, left = max(2.4, 0.55 * columns + 0.9), 0.6 + 0.08 * max(len(str(label)) for label in queries or "0")
-    size = min(12, width * panels + left + 1), max(2.2, 0.45 * rows + 1)
-    figure, axes = _figure(1, panels, size, left=left, right=1)
+    labels = range(rows) if queries is None else queries
+    width, left = max(2.4, 0.55 * columns + 0.9), 0.6 + 0.08 * max(len(str(label)) for label in labels)
+    size = min(12, width * panels + left + 1.1), max(2.2, 0.45 * rows + 1)
+    figure, axes = _figure(1, panels, size, left=left, right=1.1)
     for i, (axis, panel) in enumerate(zip(axes, weights, strict=True)):
         picture = _heat(axis, panel, xlabel, ylabel if i == 0 else "", 0, 1, "cividis")
         axis.set_title(titles[i] if titles is not None else f"head {i}")
         if keys is not None:
             axis.set_xticks(range(columns), keys)
         if queries is not None:
-            axis.set_yticks(range(rows), queries if i == 0 else [""] * rows)
+            axis.set_yticks(range(rows), labels if i == 0 else [""] * rows)
         if rows * columns <= 42 and panels <= 4:
             for (row, column), value in np.ndenumerate(panel):
                 colour = "white" if value < 0.5 else "black"
@@ -1891,7 +1892,7 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
     if titles is not None and len(titles) != panels:
         raise ValueError(f"titles must be one for each of the {panels} panels, got {len(titles)}")
     rows = -(-panels // columns)
-    figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.7), rows * max(1.7, 0.3 * slots + 1)), right=1)
+    figure, axes = _figure(rows, columns, (min(12, 1.9 * columns + 1.8), rows * max(1.7, 0.3 * slots + 1)), right=1.1)
     for i, axis in enumerate(axes):
         if i >= panels:
             axis.set_axis_off()
