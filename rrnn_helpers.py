@@ -1611,7 +1611,8 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
             run.resume(checkpoint, steps)
     from tqdm.auto import tqdm
 
-    with _one_blas_thread(), tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
+    quiet = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")  # tqdm's notebook bar ignores it
+    with _one_blas_thread(), tqdm(total=steps, initial=run.step, unit="step", disable=quiet) as bar:
         while run.step < steps and not run.out_of_patience():
             run.advance()
             if run.step % eval_every == 0 or run.step == steps:
