@@ -609,7 +609,7 @@ def _blas():
 
 
 def _one_blas_thread(wanted=True):
-    """A context in which matrix products use one thread: threads of threads only get in each other's way."""
+    """A context in which matrix products use one thread: threads beside workers only get in each other's way."""
     return _blas().limit(limits=1, user_api="blas") if wanted else nullcontext()
 
 
@@ -1394,10 +1394,6 @@ class LSTM(_Model):
 # ---------------------------------------------------------------------------------------------------------------------
 # Tasks (notebook 04)
 # ---------------------------------------------------------------------------------------------------------------------
-def _one_hot(indices, width):
-    return np.eye(width, dtype=np.float32)[indices]
-
-
 class NthFarthest:
     """Which vector is n-th farthest from vector m? Section 4.1 and appendix A.1 of the paper.
 
