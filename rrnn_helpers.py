@@ -313,48 +313,52 @@ def _add_sums(total, array):
     total += _ones(len(flat), flat.dtype) @ flat
 
 
-def _add_product(total, x, d_y, scratch):
-    """total += x^T d_y over all rows: the gradient of W where y = x W. scratch has the shape of total."""
-    total += np.matmul(_rows(x).T, _rows(d_y), out=scratch)
+def _add_dots(total, x, y):
+    """total += the sum of x * y over all but the last axis, without an array for the products."""
+    total += np.einsum("rs,rs->s", _rows(x), _rows(y))
 
 
-def _norm(x, gain, bias, scale, out, centre=True):
-    """Layer norm over the last axis of x (rows, batch, size), in place: x becomes n = (x - mean) * scale, with
-    scale = 1 / sqrt(sum((x - mean)^2) + size * epsilon), kept for the way back, and out = n * gain + bias.
-
-    gain, sqrt(size) times the parameter, and bias are (batch, size), the same row again and again: long inner loops.
-    centre=False: the rows of x have mean zero already.
-    """
+def _standardise(x, scale, centre=True):
+    """x (rows, batch, size) becomes n = (x - mean) * scale, over the last axis and in place, with scale =
+    1 / sqrt(sum((x - mean)^2) + size * epsilon), kept for the way back. centre=False: the means are zero already."""
     flat = _rows(x)
     size = flat.shape[1]
     if centre:
         mean = flat @ _ones(size, flat.dtype)
         mean /= size
         flat -= mean[:, None]
-    np.einsum("rs,rs->r", flat, flat, out=scale)
+    np.vecdot(flat, flat, out=scale)
     scale += size * EPSILON
     np.reciprocal(np.sqrt(scale, out=scale), out=scale)
     flat *= scale[:, None]
+
+
+def _standardise_back(d_n, n, scale, centre=True):
+    """Turn the n of _standardise into the gradient of x, (d n - mean(d n) - n * sum(d n * n)) * scale; spoils d_n."""
+    flat, d_flat = _rows(n), _rows(d_n)
+    flat *= np.vecdot(d_flat, flat)[:, None]
+    if centre:
+        mean = d_flat @ _ones(flat.shape[1], flat.dtype)
+        mean /= flat.shape[1]
+        d_flat -= mean[:, None]
+    np.subtract(d_flat, flat, out=flat)
+    flat *= scale[:, None]
+
+
+def _norm(x, gain, bias, scale, out):
+    """Layer norm: x becomes n as in _standardise, and out = n * gain + bias. gain, sqrt(size) times the parameter, and
+    bias are (batch, size), the same row again and again: long inner loops."""
+    _standardise(x, scale)
     np.multiply(x, gain, out=out)
     out += bias
 
 
-def _norm_back(d_out, n, gain, scale, d_gain, d_bias, scratch, centre=True):
-    """Turn the n of _norm into the gradient of its input, in place; adds to d_gain and d_bias (size,).
-
-    d x = (d n - mean(d n) - n * sum(d n * n)) * scale, with d n = d_out * gain.
-    """
-    flat, d_flat, s_flat = _rows(n), _rows(d_out), _rows(scratch)
-    row = gain[0]
-    np.multiply(d_out, n, out=scratch)
-    _add_sums(d_gain, scratch)
+def _norm_back(d_out, n, gain, scale, d_gain, d_bias):
+    """Turn the n of _norm into the gradient of its input; adds to d_gain and d_bias (size,), and spoils d_out."""
+    _add_dots(d_gain, d_out, n)
     _add_sums(d_bias, d_out)
-    flat *= (s_flat @ row)[:, None]
-    np.multiply(d_out, gain, out=scratch)
-    if centre:
-        s_flat -= (d_flat @ (row / len(row)))[:, None]
-    np.subtract(scratch, n, out=n)
-    flat *= scale[:, None]
+    d_out *= gain
+    _standardise_back(d_out, n, scale)
 
 
 def _heads(x, num_heads):
@@ -972,57 +976,57 @@ class RelationalMemoryCore(_Model):
 
     def _tape_shapes(self, steps, batch):
         N, S, G, blocks, L = self.num_slots, self.slot_size, self._gate_size, self.num_blocks, self.mlp_layers
+        each, heads = (steps, blocks, N, batch, S), (batch, self.num_heads, N, N + 1)
         return {
             "p": (steps, batch, S), "Z": (steps + 1, blocks, N + 1, batch, S),
-            "qkv": (steps, blocks, N + 1, batch, 3 * S), "n_qkv": (steps, blocks, N + 1, batch, 3 * S),
-            "s_qkv": (steps, blocks, (N + 1) * batch), "weights": (steps, blocks, batch, self.num_heads, N, N + 1),
-            "n_u": (steps, blocks, N, batch, S), "s_u": (steps, blocks, N * batch),
-            # mlp[0] is U, mlp[l] the output of the MLP's layer l
-            "mlp": (max(L, 1), steps, blocks, N, batch, S), "d_mlp": (2, N, batch, S),
-            "n_c": (steps, blocks, N, batch, S), "s_c": (steps, blocks, N * batch), "C": (N, batch, S),
-            "gates": (2, steps, N, batch, G), "d_gates": (2, N, batch, G), "slope": (2, N, batch, G),
-            "d_from_input": (2, steps, batch, G),
-            "tanh_m": (N, batch, S), "tanh_c": (steps, N, batch, S),
-            "dM": (N, batch, S), "dC": (N, batch, S), "scratch": (2, N, batch, S),
-            "d_qkv": (N + 1, batch, 3 * S), "scratch_qkv": (N + 1, batch, 3 * S), "dZ": (N + 1, batch, S),
-            "d_weights": (2, batch, self.num_heads, N, N + 1),
-            "dW_qkv": (S, 3 * S), "dW": (S, S), "dW_gm": (2, 2, S, G),
+            "qkv": (steps, blocks, N + 1, batch, 3 * S), "s_qkv": (steps, blocks, (N + 1) * batch), "q": each,
+            "weights": (steps, blocks, *heads), "attended": each, "n_u": each, "s_u": (steps, blocks, N * batch),
+            # mlp[0] is U, mlp[l] the output of the MLP's layer l, d_mlp[l - 1] its gradient
+            "mlp": (max(L, 1), *each), "d_mlp": (max(L - 1, 0), *each), "n_c": each, "s_c": (steps, blocks, N * batch),
+            "C": (N, batch, S), "gates": (2, steps, N, batch, G), "tanh_m": (steps, N, batch, S),
+            "tanh_c": (steps, N, batch, S), "dM": (N, batch, S), "dC": (N, batch, S), "dq": (N, batch, S),
+            "d_qkv": (N + 1, batch, 3 * S), "d_weights": (2, *heads), "scratch": (2, N, batch, S),
         }  # fmt: skip
 
-    def _projection(self):
-        """W_qkv and its bias, gain and shift as the loop uses them.
+    def _folded(self, batch):
+        """The parameters as the loops use them; gains and biases are (batch, size), one row again and again.
 
-        1 / sqrt(d) is folded into the queries. The layer norm takes the mean off each row; taking it off the matrix,
-        once, does the same, because the mean over the columns of Z W is Z times the mean column of W.
+        The layer norm of q, k, v takes the mean off each row; taking it off the matrix, once, does the same, because
+        the mean over the columns of Z W is Z times the mean column of W. With n the standardised row, the scores are
+        (n_q g_q + beta_q) (n_k g_k + beta_k) / sqrt(d). beta_k adds the same to all scores of a query, which the
+        softmax takes off again, and g_k can stand on the side of the queries. The weights of a query add up to 1, so
+        g_v and beta_v can wait until after the attention. So only slots meet gains and biases, and never as keys.
         """
-        P, S = self.params, self.slot_size
-        scale = np.ones(3 * S, self.dtype)
-        scale[:S] = (S // self.num_heads) ** -0.5
-        if not self.qkv_norm:
-            return P["W_qkv"] * scale, P["b_qkv"] * scale, None, None, scale
-        W, b = P["W_qkv"] - P["W_qkv"].mean(axis=1, keepdims=True), P["b_qkv"] - P["b_qkv"].mean()
-        root = self.dtype.type(np.sqrt(3 * S))
-        return W, b, P["g_qkv"] * scale * root, P["beta_qkv"] * scale, scale
+        P, S, L = self.params, self.slot_size, self.mlp_layers
+        root, scale = (self.dtype.type(x) for x in (np.sqrt(S), (S // self.num_heads) ** -0.5))
+        rows = {name: P[name] for name in P if name.startswith(("beta_u", "beta_c", "b_mlp"))}
+        rows |= {name: root * P[name] for name in ("g_u", "g_c") if name in P}
+        W, b = P["W_qkv"], P["b_qkv"]
+        if self.qkv_norm:
+            W, b = W - W.mean(axis=1, keepdims=True), b - b.mean()
+            root = self.dtype.type(np.sqrt(3 * S))  # _standardise leaves out sqrt(size)
+            (g_q, g_k, g_v), (beta_q, _, beta_v) = P["g_qkv"].reshape(3, S), P["beta_qkv"].reshape(3, S)
+            rows |= {"g_q": root * root * scale * g_q * g_k, "beta_q": root * scale * beta_q * g_k}
+            rows |= {"g_v": root * g_v, "beta_v": beta_v}
+        else:
+            W, b = W.copy(), b.copy()
+            W[:, :S] *= scale
+            b[:S] *= scale
+        rows["b_qkv"] = b
+        folded = SimpleNamespace(**{name: np.broadcast_to(row, (batch, len(row))).copy() for name, row in rows.items()})
+        folded.W_qkv = W
+        folded.mlp = [(P[f"W_mlp{layer}"], getattr(folded, f"b_mlp{layer}")) for layer in range(1, L + 1)]
+        return folded
 
-    def _qkv(self, qkv):
+    def _qkv(self, rows, queries):
         """Queries (from the slots), keys and values of one (rows, batch, 3S) array, per head."""
-        N, S, H = self.num_slots, self.slot_size, self.num_heads
-        return (_heads(x, H) for x in (qkv[:N, :, :S], qkv[..., S : 2 * S], qkv[..., 2 * S :]))
+        S = self.slot_size
+        return (_heads(x, self.num_heads) for x in (queries, rows[..., S : 2 * S], rows[..., 2 * S :]))
 
     def _unroll(self, x, tape):
-        P, N, L, G = self.params, self.num_slots, self.mlp_layers, self._gate_size
+        P, N, S, L, G = self.params, self.num_slots, self.slot_size, self.mlp_layers, self._gate_size
         steps, batch = x.shape[:2]
-
-        def wide(row):  # (size,) -> (batch, size)
-            return np.broadcast_to(row, (batch, len(row))).copy()
-
-        W_qkv, b_qkv, g_qkv, beta_qkv, _ = self._projection()
-        b_qkv = wide(b_qkv)
-        rows = {name: wide(P[name]) for name in P if name.startswith(("beta_u", "beta_c", "b_mlp"))}
-        root = self.dtype.type(np.sqrt(self.slot_size))
-        gains = tape.gains = {name: wide(root * P[name]) for name in ("g_u", "g_c") if name in P}
-        if self.qkv_norm:
-            g_qkv, beta_qkv = tape.g_qkv, _ = wide(g_qkv), wide(beta_qkv)
+        folded = tape.folded = self._folded(batch)
         # everything that only depends on the inputs is computed for all steps at once
         np.matmul(x, P["W_in"], out=tape.p)
         tape.p += P["b_in"]
@@ -1035,38 +1039,48 @@ class RelationalMemoryCore(_Model):
         for t in range(steps):
             M = tape.Z[t, 0, :N]
             for b in range(self.num_blocks):
-                Z = tape.Z[t, b]
-                qkv, n_qkv, n_u, n_c = tape.qkv[t, b], tape.n_qkv[t, b], tape.n_u[t, b], tape.n_c[t, b]
-                projected = n_qkv if self.qkv_norm else qkv
-                np.matmul(_rows(Z), W_qkv, out=_rows(projected))
-                projected += b_qkv
+                Z, qkv, n_u, n_c = tape.Z[t, b], tape.qkv[t, b], tape.n_u[t, b], tape.n_c[t, b]
+                if t or b:
+                    np.matmul(_rows(Z), folded.W_qkv, out=_rows(qkv))
+                else:  # the first memory is the same for all examples
+                    qkv[:N] = (self.first_memory @ folded.W_qkv)[:, None]
+                    np.matmul(Z[N], folded.W_qkv, out=qkv[N])
+                qkv += folded.b_qkv
+                q, attended = qkv[:N, :, :S], tape.attended[t, b]
                 if self.qkv_norm:
-                    _norm(n_qkv, g_qkv, beta_qkv, tape.s_qkv[t, b], qkv, centre=False)
-                q, k, v = self._qkv(qkv)
-                _attend(q, k, v, tape.weights[t, b], _heads(n_u, self.num_heads), tape.d_weights[0])
-                n_u += Z[:N]
-                U = tape.mlp[0, t, b]
-                _norm(n_u, gains["g_u"], rows["beta_u"], tape.s_u[t, b], U)
-                C = U
-                for layer in range(1, L + 1):
+                    _standardise(qkv, tape.s_qkv[t, b], centre=False)
+                    q = np.multiply(q, folded.g_q, out=tape.q[t, b])
+                    q += folded.beta_q
+                q, k, v = self._qkv(qkv, q)
+                _attend(q, k, v, tape.weights[t, b], _heads(attended, self.num_heads), tape.d_weights[0])
+                if self.qkv_norm:
+                    attended = np.multiply(attended, folded.g_v, out=n_u)
+                    attended += folded.beta_v
+                np.add(attended, Z[:N], out=n_u)
+                C = tape.mlp[0, t, b]
+                _norm(n_u, folded.g_u, folded.beta_u, tape.s_u[t, b], C)
+                for layer, (W, bias) in enumerate(folded.mlp, 1):
                     y = tape.mlp[layer, t, b] if layer < L else n_c
-                    np.matmul(_rows(C), P[f"W_mlp{layer}"], out=_rows(y))
-                    y += rows[f"b_mlp{layer}"]
+                    np.matmul(_rows(C), W, out=_rows(y))
+                    y += bias
                     C = np.maximum(y, 0, out=y) if layer < L else y
                 if L:
-                    n_c += U
+                    n_c += tape.mlp[0, t, b]
                     C = tape.Z[t, b + 1, :N] if b + 1 < self.num_blocks else tape.C
-                    _norm(n_c, gains["g_c"], rows["beta_c"], tape.s_c[t, b], C)
+                    _norm(n_c, folded.g_c, folded.beta_c, tape.s_c[t, b], C)
                 elif b + 1 < self.num_blocks:
                     tape.Z[t, b + 1, :N] = C
             new = tape.Z[t + 1, 0, :N]
             if not G:
                 new[:] = C
                 continue
-            tanh_c, gates = tape.tanh_c[t], tape.gates[:, t]
-            tanh_m = np.tanh(M, out=tape.tanh_m)
-            np.matmul(_rows(tanh_m), W_gm, out=gates.reshape(2, N * batch, G))
-            gates += from_input[:, t]
+            tanh_m, tanh_c, gates = tape.tanh_m[t], tape.tanh_c[t], tape.gates[:, t]
+            if t:
+                np.tanh(M, out=tanh_m)
+                np.matmul(_rows(tanh_m), W_gm, out=gates.reshape(2, N * batch, G))
+                gates += from_input[:, t]
+            else:
+                np.add((np.tanh(self.first_memory) @ W_gm)[:, :, None], from_input[:, t], out=gates)
             np.tanh(gates, out=gates)
             gates *= 0.5
             gates += 0.5
@@ -1079,17 +1093,18 @@ class RelationalMemoryCore(_Model):
         return last.transpose(0, 2, 1, 3).reshape(answers, last.shape[2], -1)
 
     def _back(self, x, tape, grads, d_features):
+        """Walks back over the steps for the gradients that one step hands to the one before it. What a step does to the
+        weights is left where its activations were, and summed over all steps by _weights_back."""
         P, N, S, L, G = self.params, self.num_slots, self.slot_size, self.mlp_layers, self._gate_size
         steps, batch = x.shape[:2]
-        answers = len(d_features)
+        answers, folded = len(d_features), tape.folded
         d_memories = d_features.reshape(answers, batch, N, S).transpose(0, 2, 1, 3)
-        W_qkv, _, _, _, scale = self._projection()
-        W_qkv_T = np.ascontiguousarray(W_qkv.T)
-        W_mlp_T = {layer: np.ascontiguousarray(P[f"W_mlp{layer}"].T) for layer in range(1, L + 1)}
-        d_p = np.zeros_like(tape.p)
-        dM, dC, dZ, scratch, d_qkv = tape.dM, tape.dC, tape.dZ, tape.scratch[0], tape.d_qkv
+        W_qkv_T = np.ascontiguousarray(folded.W_qkv.T)
+        W_mlp_T = [np.ascontiguousarray(W.T) for W, _ in folded.mlp]
+        dM, dC, dq, d_qkv, scratch = tape.dM, tape.dC, tape.dq, tape.d_qkv, tape.scratch[0]
         dM[:] = 0
-        tape.dW_gm[0] = 0
+        d_qkv[N, :, :S] = 0  # the input's own query is only there for the norm's statistics
+        d_g_q, d_beta_q = np.zeros((2, S), self.dtype)
         for t in reversed(range(steps)):
             if t >= steps - answers:
                 dM += d_memories[t - steps]
@@ -1100,86 +1115,107 @@ class RelationalMemoryCore(_Model):
                 dM[:] = 0
             for b in reversed(range(self.num_blocks)):
                 if L:
-                    n_c, shrink = tape.n_c[t, b], tape.s_c[t, b]
-                    _norm_back(dC, n_c, tape.gains["g_c"], shrink, grads["g_c"], grads["beta_c"], scratch)
-                    d_layer = n_c
-                    for layer in range(L, 0, -1):
-                        below = tape.mlp[layer - 1, t, b]
-                        _add_product(grads[f"W_mlp{layer}"], below, d_layer, tape.dW)
-                        _add_sums(grads[f"b_mlp{layer}"], d_layer)
-                        d_below = tape.d_mlp[layer % 2]
-                        np.matmul(_rows(d_layer), W_mlp_T[layer], out=_rows(d_below))
-                        if layer > 1:
-                            d_below *= below > 0
-                        d_layer = d_below
-                    np.add(n_c, d_layer, out=dC)  # of U: past the MLP, and through it
-                n_u = tape.n_u[t, b]
-                _norm_back(dC, n_u, tape.gains["g_u"], tape.s_u[t, b], grads["g_u"], grads["beta_u"], scratch)
-                d_qkv[N, :, :S] = 0  # the input's own query is only there for the norm's statistics
-                q, k, v = self._qkv(tape.qkv[t, b])
-                d_attended, weights = _heads(n_u, self.num_heads), tape.weights[t, b]
-                _attend_back(d_attended, q, k, v, weights, *self._qkv(d_qkv), *tape.d_weights)
-                d_projected = d_qkv
+                    n_c = tape.n_c[t, b]
+                    _norm_back(dC, n_c, folded.g_c, tape.s_c[t, b], grads["g_c"], grads["beta_c"])
+                    d_y = n_c
+                    for layer in range(L - 1, 0, -1):
+                        d_y = np.matmul(_rows(d_y), W_mlp_T[layer], out=_rows(tape.d_mlp[layer - 1, t, b]))
+                        d_y *= _rows(tape.mlp[layer, t, b]) > 0
+                    np.matmul(_rows(d_y), W_mlp_T[0], out=_rows(dC))
+                    dC += n_c  # of U: through the MLP, and past it
+                n_u, qkv, attended, weights = tape.n_u[t, b], tape.qkv[t, b], tape.attended[t, b], tape.weights[t, b]
+                _norm_back(dC, n_u, folded.g_u, tape.s_u[t, b], grads["g_u"], grads["beta_u"])
+                d_attended, q, dq = n_u, qkv[:N, :, :S], d_qkv[:N, :, :S]
                 if self.qkv_norm:
-                    d_projected = tape.n_qkv[t, b]
-                    g, beta, shrink = grads["g_qkv"], grads["beta_qkv"], tape.s_qkv[t, b]
-                    _norm_back(d_qkv, d_projected, tape.g_qkv, shrink, g, beta, tape.scratch_qkv, centre=False)
-                _add_product(grads["W_qkv"], tape.Z[t, b], d_projected, tape.dW_qkv)
-                _add_sums(grads["b_qkv"], d_projected)
-                np.matmul(_rows(d_projected), W_qkv_T, out=_rows(dZ))
-                d_p[t] += dZ[N]
-                np.add(n_u, dZ[:N], out=dC)  # of the memory this block got: the block before it made it
-            dM += dC
-        # what was folded into the matrices, unfolded, and what all steps share
-        if self.qkv_norm:
-            grads["W_qkv"] -= grads["W_qkv"].mean(axis=1, keepdims=True)
-            grads["b_qkv"] -= grads["b_qkv"].mean()
-            grads["g_qkv"] *= scale * np.sqrt(3 * S)
-            grads["beta_qkv"] *= scale
-        else:
-            grads["W_qkv"] *= scale
-            grads["b_qkv"] *= scale
-        for name in tape.gains:
+                    _add_dots(grads["g_qkv"][2 * S :], n_u, attended)
+                    _add_sums(grads["beta_qkv"][2 * S :], n_u)
+                    d_attended, q, dq = np.multiply(n_u, folded.g_v, out=scratch), tape.q[t, b], tape.dq
+                d_heads = _heads(d_attended, self.num_heads)
+                _attend_back(d_heads, *self._qkv(qkv, q), weights, *self._qkv(d_qkv, dq), *tape.d_weights)
+                if self.qkv_norm:
+                    n_q = qkv[:N, :, :S]
+                    _add_dots(d_g_q, dq, n_q)
+                    _add_sums(d_beta_q, dq)
+                    np.multiply(dq, folded.g_q, out=d_qkv[:N, :, :S])
+                    _standardise_back(d_qkv, qkv, tape.s_qkv[t, b], centre=False)
+                else:
+                    qkv[:] = d_qkv
+                if t or b:  # nothing learns from the gradient of the first memory
+                    np.matmul(_rows(qkv[:N]), W_qkv_T, out=_rows(dC))
+                    dC += n_u  # of the memory this block got: the block before it made it
+            if t:
+                dM += dC
+        if self.qkv_norm:  # unfold: g_q was g_q g_k / sqrt(d), beta_q was beta_q g_k / sqrt(d)
+            (g_q, g_k, _), (beta_q, _, _) = P["g_qkv"].reshape(3, S), P["beta_qkv"].reshape(3, S)
+            d_g, d_beta = grads["g_qkv"].reshape(3, S), grads["beta_qkv"].reshape(3, S)
+            root, scale = np.sqrt(3 * S), (S // self.num_heads) ** -0.5
+            d_g_q *= root
+            d_g[0] = root * scale * g_k * d_g_q
+            d_g[1] = root * scale * (g_q * d_g_q + beta_q * d_beta_q)
+            d_g[2] *= root
+            d_beta[0] = root * scale * g_k * d_beta_q
+        for name in ("g_u", "g_c")[: 1 + bool(L)]:
             grads[name] *= np.sqrt(S)
+        self._weights_back(x, tape, grads)
+
+    def _gates_back(self, t, tape):
+        """M' = f * M + i * tanh(C): from tape.dM of M' to tape.dC, and to tape.dM of M without the way through C. The
+        gates become the gradients of what their sigmoids got."""
+        dM, dC, (scratch, slope) = tape.dM, tape.dC, tape.scratch
+        M, tanh_m, tanh_c, gates = tape.Z[t, 0, : self.num_slots], tape.tanh_m[t], tape.tanh_c[t], tape.gates[:, t]
+        np.multiply(dM, gates[0], out=dC)
+        dM *= gates[1]
+        np.subtract(1, gates, out=gates)
+        for gate, d, value in (gates[0], dC, tanh_c), (gates[1], dM, M):
+            if self._gate_size == self.slot_size:
+                gate *= d
+                gate *= value
+            else:
+                gate *= np.vecdot(d, value)[..., None]
+        tanh_c *= tanh_c
+        tanh_c *= dC
+        dC -= tanh_c  # dC = i * (1 - tanh(C)^2) * dM'
+        if t:
+            for gate, W, out in zip(gates, _split(self.params["W_gm"], 2), tape.scratch, strict=True):
+                np.matmul(_rows(gate), W.T, out=_rows(out))
+            scratch += slope
+            np.multiply(tanh_m, tanh_m, out=slope)
+            np.subtract(1, slope, out=slope)
+            scratch *= slope
+            dM += scratch
+
+    def _weights_back(self, x, tape, grads):
+        """Gradients of all matrices and their biases, each as one product over all steps."""
+        P, S, L, G, ones = self.params, self.slot_size, self.mlp_layers, self._gate_size, _ones(x.shape[1], self.dtype)
+        steps, batch = x.shape[:2]
+        for layer in range(1, L + 1):
+            d_y = _rows(tape.d_mlp[layer - 1] if layer < L else tape.n_c)
+            np.matmul(_rows(tape.mlp[layer - 1]).T, d_y, out=grads[f"W_mlp{layer}"])
+            _add_sums(grads[f"b_mlp{layer}"], d_y)
+        # the rows of the first memory are the same in all examples: sum first, then multiply
+        d_qkv, Z = (array.reshape(-1, *array.shape[2:]) for array in (tape.qkv, tape.Z[:-1]))
+        W, b, N = grads["W_qkv"], grads["b_qkv"], self.num_slots
+        np.matmul(_rows(Z[1:]).T, _rows(d_qkv[1:]), out=W)
+        W += tape.p[0].T @ d_qkv[0, N]
+        W += self.first_memory.T @ (ones @ d_qkv[0, :N])
+        _add_sums(b, d_qkv)
+        d_p = (tape.qkv[:, :, N] @ tape.folded.W_qkv.T).sum(axis=1)
+        if self.qkv_norm:
+            W -= W.mean(axis=1, keepdims=True)
+            b -= b.mean()
+        else:
+            W[:, :S] *= (S // self.num_heads) ** -0.5
+            b[:S] *= (S // self.num_heads) ** -0.5
         if G:
-            d_gates = tape.d_from_input.reshape(2, steps * batch, G)
-            _split(grads["W_gm"], 2)[:] = tape.dW_gm[0]
+            d_first = np.tanh(self.first_memory).T @ (ones @ tape.gates[:, 0])
+            rest = _rows(tape.tanh_m[1:]).T @ tape.gates[:, 1:].reshape(2, -1, G)
+            _split(grads["W_gm"], 2)[:] = rest + d_first
+            d_gates = tape.gates.sum(axis=2).reshape(2, steps * batch, G)  # the input and b_g reach every slot
             _split(grads["W_gx"], 2)[:] = _rows(tape.p).T @ d_gates
             grads["b_g"].reshape(2, G)[:] = d_gates.sum(axis=1)
             d_p += (d_gates @ _split(P["W_gx"], 2).transpose(0, 2, 1)).sum(axis=0).reshape(d_p.shape)
         np.matmul(_rows(x).T, _rows(d_p), out=grads["W_in"])
         _add_sums(grads["b_in"], d_p)
-
-    def _gates_back(self, t, tape):
-        """M' = f * M + i * tanh(C): from tape.dM of M' to tape.dC, and to tape.dM of M without the way through C."""
-        N, G, dM, (scratch, through) = self.num_slots, self._gate_size, tape.dM, tape.scratch
-        M, tanh_c = tape.Z[t, 0, :N], tape.tanh_c[t]
-        tanh_m = np.tanh(M, out=tape.tanh_m)  # cheaper than to fetch it from the forward pass
-        gates, d_gates = tape.gates[:, t], tape.d_gates
-        dC = np.multiply(dM, tanh_c, out=tape.dC)
-        if G == self.slot_size:
-            d_gates[0] = dC
-            np.multiply(dM, M, out=d_gates[1])
-        else:
-            np.sum(dC, axis=-1, keepdims=True, out=d_gates[0])
-            np.sum(np.multiply(dM, M, out=scratch), axis=-1, keepdims=True, out=d_gates[1])
-        slope = np.subtract(1, gates, out=tape.slope)
-        slope *= gates
-        d_gates *= slope
-        dC *= tanh_c  # dC = i * (1 - tanh(C)^2) * dM'
-        np.subtract(dM, dC, out=dC)
-        dC *= gates[0]
-        dM *= gates[1]
-        d_flat, W_gm = d_gates.reshape(2, -1, G), _split(self.params["W_gm"], 2)
-        np.matmul(d_flat[0], W_gm[0].T, out=_rows(scratch))
-        np.matmul(d_flat[1], W_gm[1].T, out=_rows(through))
-        through += scratch
-        np.multiply(tanh_m, tanh_m, out=scratch)
-        scratch *= through
-        through -= scratch
-        dM += through
-        tape.dW_gm[0] += np.matmul(_rows(tanh_m).T, d_flat, out=tape.dW_gm[1])
-        np.sum(d_gates, axis=1, out=tape.d_from_input[:, t])  # p and b_g reach every slot
 
     def _states(self, tape):
         return (tape.Z[-1, 0, : self.num_slots].swapaxes(0, 1).copy(),)
@@ -1394,6 +1430,28 @@ class LSTM(_Model):
 # ---------------------------------------------------------------------------------------------------------------------
 # Tasks (notebook 04)
 # ---------------------------------------------------------------------------------------------------------------------
+def _one_hot(indices, size):
+    """(..., size) float32; an index of -1 leaves its row empty."""
+    return (np.asarray(indices)[..., None] == np.arange(size)).astype(np.float32)
+
+
+class _Task:
+    """What the tasks share. A task gives _sizes, num_inputs (steps), input_size, output_size, sample and _read; solve,
+    shortcuts, describe and draw start from what _read finds in the encoded inputs."""
+
+    target_kind = "class"
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._sizes.items())})"
+
+    def _check_inputs(self, inputs):
+        return _floats("inputs", inputs, ("batch", self.num_inputs, self.input_size), np.float32)
+
+    def _example(self, inputs_i):
+        """One example (time, input_size) as a batch of one."""
+        return self._check_inputs(_floats("inputs_i", inputs_i, (self.num_inputs, self.input_size))[None])
+
+
 class NthFarthest:
     """Which vector is n-th farthest from vector m? Section 4.1 and appendix A.1 of the paper.
 
@@ -1448,8 +1506,9 @@ class NthFarthest:
     def _distances(x, labels, m):
         """Euclidean distances (batch, k) to the vector labelled m, in float64, and which one that is."""
         itself = (labels == m[:, None]).argmax(axis=1)
-        x = x.astype(np.float64)
-        return np.sqrt(((x - x[np.arange(len(x)), itself][:, None]) ** 2).sum(axis=-1)), itself
+        x_m = x[np.arange(len(x)), itself].astype(np.float64)
+        away = (x[:, i] - x_m for i in range(x.shape[1]))  # one vector at a time: small arrays are fast arrays
+        return np.sqrt(np.stack([np.vecdot(d, d) for d in away], axis=1)), itself
 
     def _answer(self, x, labels, n, m, distances=None):
         rows = np.arange(len(x))

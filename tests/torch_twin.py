@@ -4,7 +4,8 @@
 names and (in, out) shapes, so `twin.named_parameters()` lines up with `model.params`, and gradients compare directly.
 
 Of the ways to write it that were timed on a CPU (two matmuls with a softmax or F.scaled_dot_product_attention, the
-input's q, k, v inside the loop or for all steps before it, weights stored either way round) this is the fastest.
+input's q, k, v inside the loop or for all steps before it, weights stored either way round) this is the fastest. The
+core can also attend the plain way, `twin.fused = False`, which is how most public ports have it.
 
 Shapes in the comments: B examples, T steps, I inputs, O outputs, N slots, S slot_size, H hidden units, K heads.
 """
@@ -19,10 +20,14 @@ def linear(x, weight, bias=None):
     return F.linear(x, weight.t(), bias)
 
 
-def attention(q, k, v, heads):
+def attention(q, k, v, heads, fused=True):
     """q (B, N, S) over k, v (B, M, S) -> (B, N, S): each head on its own S / K columns."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, K, rows, S / K)
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    if fused:
+        attended = F.scaled_dot_product_attention(q, k, v)
+    else:
+        attended = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1) @ v
+    return attended.transpose(1, 2).flatten(2)
 
 
 def lstm_step(projected, h, c, W_h):
@@ -57,7 +62,9 @@ class Twin(nn.Module):
 
 
 class TorchCore(Twin):
-    """RelationalMemoryCore."""
+    """RelationalMemoryCore. fused=False: attention as most ports write it, two products and a softmax."""
+
+    fused = True
 
     def __init__(self, model):
         super().__init__(model)
@@ -75,7 +82,7 @@ class TorchCore(Twin):
         if self.qkv_norm:
             qkv = F.layer_norm(qkv, qkv.shape[-1:], self.g_qkv, self.beta_qkv)
         q, k, v = qkv.chunk(3, dim=-1)
-        u = F.layer_norm(memory + attention(q[:, :-1], k, v, self.heads), size, self.g_u, self.beta_u)
+        u = F.layer_norm(memory + attention(q[:, :-1], k, v, self.heads, self.fused), size, self.g_u, self.beta_u)
         if not self.mlp_layers:
             return u
         x = u

@@ -5,16 +5,18 @@
 
 Both sides compute the loss and every gradient of the same float32 model on the same batch, NumPy with two workers
 (processes), PyTorch with two threads; before anything is timed, the script checks that they agree. PyTorch runs
-eagerly, as most people run it.
+eagerly, as most people run it, with its attention written both ways: two products and a softmax ("plain"), as public
+ports of the paper have it, and PyTorch's own fused function.
 
-How the two are kept apart. They run in one process and take strict turns, so that a busy moment of the machine hits
-both. PyTorch's idle OpenMP threads spin for some milliseconds before they sleep, which would take a core from NumPy,
+How the sides are kept apart. They run in one process and take strict turns, so that a busy moment of the machine hits
+all. PyTorch's idle OpenMP threads spin for some milliseconds before they sleep, which would take a core from NumPy,
 whose turn is next. Telling them to sleep at once (OMP_WAIT_POLICY=PASSIVE) is no way out: it makes PyTorch itself up to
 twice as slow. So PyTorch keeps its own settings, and each turn is a pause, in which the other side's threads fall
 asleep, one call that is not timed, which wakes this side's threads and fills the caches, and the call that is timed.
 """
 
 import argparse
+import functools
 import importlib.util
 import os
 import subprocess
@@ -47,7 +49,7 @@ def run_in_own_environment(arguments):
 
 
 def make_sides(setting, workers):
-    """The two functions to time, each returning (loss, {name: gradient}) of one batch."""
+    """The functions to time, NumPy first, each returning (loss, {name: gradient}) of one batch."""
     import numpy as np
     import torch
     from threadpoolctl import ThreadpoolController
@@ -69,13 +71,14 @@ def make_sides(setting, workers):
         with blas.limit(limits=1, user_api="blas"):  # one BLAS thread a worker, as in training
             return model.loss_and_grads(batch, workers=workers)[:2]
 
-    def torch_side():
+    def torch_side(fused):
+        copy.fused = fused
         copy.zero_grad()
         loss = copy.loss(torch_inputs, torch_targets)
         loss.backward()
         return loss, {name: parameter.grad for name, parameter in copy.named_parameters()}
 
-    return numpy_side, torch_side
+    return numpy_side, functools.partial(torch_side, False), functools.partial(torch_side, True)
 
 
 def largest_difference(numpy_side, torch_side):
@@ -112,14 +115,17 @@ def benchmark(settings, rounds, workers):
     torch.set_num_threads(workers)
     who = f"NumPy {np.__version__} with {workers} workers, PyTorch {torch.__version__} eager with {workers} threads"
     print(f"{who}; {os.cpu_count()} cores")
-    print(f"forward + backward in ms, float32, median of {rounds} rounds (fastest); ratio = PyTorch / NumPy\n")
-    print("| slots x size, heads, steps, batch | NumPy | PyTorch | median ratio | ratio of the fastest | differ by |")
-    print("|---|---|---|---|---|---|")
+    print(f"forward + backward in ms, float32, median of {rounds} rounds (fastest)")
+    print("ratio: median over the rounds of NumPy's time / PyTorch's (and of the fastest rounds)\n")
+    titles = ["slots x size, heads, steps, batch", "NumPy"]
+    titles += ["PyTorch, plain", "ratio", "PyTorch, fused", "ratio", "differ by"]
+    print(f"| {' | '.join(titles)} |")
+    print("|---" * len(titles) + "|")
     disturbed = False
     for setting in settings:
         slots, size, heads, _, steps, batch_size, _ = SETTINGS[setting]
         sides = make_sides(setting, workers)
-        difference = largest_difference(*sides)
+        difference = max(largest_difference(sides[0], side) for side in sides[1:])
         if not difference < 1e-4:
             sys.exit(f"error: setting {setting}: loss or gradients differ by {difference:.1e} of the largest entry")
         times = time_in_turns(sides, rounds)
@@ -127,11 +133,12 @@ def benchmark(settings, rounds, workers):
             sys.exit(f"error: PyTorch was left with {torch.get_num_threads()} threads instead of {workers}")
         middle, best = np.median(times, axis=0), times.min(axis=0)
         disturbed |= bool((middle > 1.5 * best).any())
-        ratio = np.median(times[:, 1] / times[:, 0])
-        row = f"| ({setting}) {slots} x {size}, {heads}, {steps}, {batch_size} "
-        row += "".join(f"| {m:.1f} ({b:.1f}) " for m, b in zip(middle, best, strict=True))
-        print(row + f"| {ratio:.2f} | {best[1] / best[0]:.2f} | {difference:.0e} |", flush=True)
-    print("\nBoth sides gave the same loss and gradients, to the last column's share of an array's largest entry.")
+        cells = [f"({setting}) {slots} x {size}, {heads}, {steps}, {batch_size}", f"{middle[0]:.1f} ({best[0]:.1f})"]
+        for side in (1, 2):
+            ratio = np.median(times[:, 0] / times[:, side])
+            cells += [f"{middle[side]:.1f} ({best[side]:.1f})", f"{ratio:.2f} ({best[0] / best[side]:.2f})"]
+        print(f"| {' | '.join(cells)} | {difference:.0e} |", flush=True)
+    print("\nAll sides gave the same loss and gradients, to the last column's share of an array's largest entry.")
     if disturbed:
         print("Other programs were busy, which slows PyTorch's spinning threads most: do not trust the medians.")
 
@@ -146,7 +153,7 @@ def main():
     """The command line; returns the exit status, or what went wrong."""
     parser = argparse.ArgumentParser(description="Time the relational memory core in NumPy beside PyTorch.")
     parser.add_argument("--rounds", type=at_least_one, default=40, help="timed calls of each side (default 40)")
-    parser.add_argument("--workers", type=at_least_one, default=2, help="threads of each side (default 2)")
+    parser.add_argument("--workers", type=at_least_one, default=2, help="workers or threads of each side (default 2)")
     parser.add_argument("--setting", choices=SETTINGS, help="only this one (default: all)")
     parser.add_argument("--install", action="store_true", help="install PyTorch into an environment of its own first")
     options = parser.parse_args()
