@@ -41,8 +41,8 @@ __all__ = [
     "softmax", "sigmoid", "layer_norm", "glorot_uniform", "orthogonal", "check_gradients",
     "scaled_dot_product_attention", "multi_head_attention",
     "RelationalMemoryCore", "RelationalMemory", "RelationalRNNCell", "RelationalRNN", "LSTM",
-    "Batch", "NthFarthest", "Adam", "History", "train", "evaluate",
-    "save_checkpoint", "load_checkpoint", "CheckpointError",
+    "Batch", "NthFarthest", "PairMatching", "ObjectTracking", "StoryQA", "Sorting", "ProgramEvaluation",
+    "Adam", "History", "train", "evaluate", "save_checkpoint", "load_checkpoint", "CheckpointError",
     "plot_attention", "plot_memory", "plot_curves", "show_figure", "LiveFigure", "show_source", "claim",
 ]  # fmt: skip
 
@@ -1452,7 +1452,7 @@ class _Task:
         return self._check_inputs(_floats("inputs_i", inputs_i, (self.num_inputs, self.input_size))[None])
 
 
-class NthFarthest:
+class NthFarthest(_Task):
     """Which vector is n-th farthest from vector m? Section 4.1 and appendix A.1 of the paper.
 
     num_vectors = k vectors of num_dims numbers, uniform in [-1, 1], come one a step, each with a label of its own; the
@@ -1463,12 +1463,11 @@ class NthFarthest:
     Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
     """
 
-    target_kind = "class"
-
     def __init__(self, num_vectors=8, num_dims=16, *, labels=None, dims=None):
         self.num_vectors, self.num_dims = _whole("num_vectors", num_vectors, 2), _whole("num_dims", num_dims)
         self.labels = _whole("labels", num_vectors if labels is None else labels, num_vectors)
         self.dims = _whole("dims", num_dims if dims is None else dims, num_dims)
+        self.num_inputs = self.num_vectors
         self.input_size, self.output_size = self.dims + 3 * self.labels, self.labels
 
     def __repr__(self):
@@ -1497,8 +1496,7 @@ class NthFarthest:
 
     def _read(self, inputs):
         """x, labels, n, m and the distances to m, all read from the encoded inputs."""
-        inputs = _floats("inputs", inputs, ("batch", self.num_vectors, self.input_size), np.float32)
-        x, *one_hots = self._parts(inputs)
+        x, *one_hots = self._parts(self._check_inputs(inputs))
         labels, n, m = (part.argmax(axis=-1) for part in one_hots)
         return x[..., : self.num_dims], labels, n[:, 0] + 1 - self.labels + self.num_vectors, m[:, 0]
 
@@ -1536,7 +1534,7 @@ class NthFarthest:
 
     def describe(self, inputs_i):
         """One example (num_vectors, input_size) in words."""
-        x, labels, n, m = self._read(np.asarray(inputs_i)[None])
+        x, labels, n, m = self._read(self._example(inputs_i))
         distances, _ = self._distances(x, labels, m)
         lines = []
         for t, (label, row, far) in enumerate(zip(labels[0], x[0], distances[0], strict=True), 1):
@@ -1548,7 +1546,7 @@ class NthFarthest:
 
     def draw(self, inputs_i):
         """One example (num_vectors, input_size) as a matplotlib Figure: the vectors, and their distances to m."""
-        x, labels, n, m = (part[0] for part in self._read(np.asarray(inputs_i)[None]))
+        x, labels, n, m = (part[0] for part in self._read(self._example(inputs_i)))
         distances, _ = self._distances(x[None], labels[None], m[None])
         answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
         colours = [COLOURS[1] if label == m else COLOURS[2] if label == answer else COLOURS[0] for label in labels]
@@ -1566,6 +1564,764 @@ class NthFarthest:
         right.set(yticks=range(len(order)), xlabel=f"distance to vector {m}", title="farthest first")
         right.set_yticklabels([f"vector {labels[i]}" + (" (answer)" if labels[i] == answer else "") for i in order])
         right.invert_yaxis()
+        return figure
+
+
+def _encoding(axis, inputs_i, parts):
+    """One encoded example as a matrix, a column for each step; parts {name: columns of the input}."""
+    _heat(axis, inputs_i.T, "step", "part of the input", vmin=0, vmax=1, cmap="Greys")
+    steps, ends = axis.get_xticks().astype(int), np.cumsum(list(parts.values()))
+    axis.set_xticks(steps, steps + 1)
+    axis.set_yticks([end - (width + 1) / 2 for end, width in zip(ends, parts.values(), strict=True)], parts)
+    axis.tick_params(axis="y", length=0)
+    for end in ends[:-1]:
+        axis.axhline(end - 0.5, color=COLOURS[0], linewidth=1)
+    axis.set_title("as the model reads it: white 0, black 1")
+
+
+class PairMatching(_Task):
+    """Which element was shown together with this one?
+
+    Each of num_pairs steps shows a pair of elements out of vocab_size = V >= 2 num_pairs; no element comes twice. The
+    last step asks for the partner of one of them, either member of any pair with the same probability. The input of a
+    step is (one-hot left, V columns; one-hot right, V columns; flag): the last step has the asked element at the left,
+    nothing at the right and flag 1. inputs (batch, num_pairs + 1, 2 V + 1); targets (batch, 1) classes below V. Sizes
+    with the same vocab_size share a width. Two pairs are too few to test memory: who knows the last pair and which
+    elements were shown is always right. Raises ValueError or TypeError for sizes that do not fit.
+    Taught in notebook 04.
+    """
+
+    def __init__(self, num_pairs=4, vocab_size=8):
+        self.num_pairs, self.vocab_size = _whole("num_pairs", num_pairs), _whole("vocab_size", vocab_size)
+        self._sizes = {"num_pairs": self.num_pairs, "vocab_size": self.vocab_size}
+        P, V = self._sizes.values()
+        if V < 2 * P:
+            raise ValueError(f"vocab_size must be at least 2 * num_pairs = {2 * P}, as all elements differ; got {V}")
+        self.num_inputs, self.input_size, self.output_size = P + 1, 2 * V + 1, V
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, num_pairs + 1, input_size) and targets (batch_size, 1)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        V, rows = self.vocab_size, np.arange(batch_size)
+        elements = rng.permuted(np.tile(np.arange(V), (batch_size, 1)), axis=1)[:, : 2 * self.num_pairs]
+        place = rng.integers(2 * self.num_pairs, size=batch_size)
+        inputs = np.zeros((batch_size, self.num_inputs, self.input_size), np.float32)
+        inputs[:, :-1, :V] = _one_hot(elements[:, 0::2], V)
+        inputs[:, :-1, V:-1] = _one_hot(elements[:, 1::2], V)
+        inputs[:, -1, :V] = _one_hot(elements[rows, place], V)
+        inputs[:, -1, -1] = 1
+        return Batch(inputs, elements[rows, place ^ 1][:, None])  # places 0 and 1 are a pair, 2 and 3 the next
+
+    def _read(self, inputs):
+        """The pairs (batch, num_pairs, 2) and the asked elements (batch,), read from the encoded inputs."""
+        left, right, _ = np.split(self._check_inputs(inputs), [self.vocab_size, 2 * self.vocab_size], axis=-1)
+        pairs = np.stack([left[:, :-1].argmax(axis=-1), right[:, :-1].argmax(axis=-1)], axis=-1)
+        return pairs, left[:, -1].argmax(axis=-1)
+
+    def solve(self, inputs):
+        """The right answers (batch, 1), from the encoded inputs alone."""
+        pairs, asked = self._read(inputs)
+        partner = (pairs == asked[:, None, None])[..., ::-1]  # marks the other member of the asked element's pair
+        return (pairs * partner).sum(axis=(1, 2))[:, None]
+
+    def shortcuts(self):
+        """{rule: accuracy}, exact. The last rule answers from the last pair if the asked element is in it (1 / P), else
+        with one of the 2 P - 3 elements that are neither in that pair nor asked."""
+        P = self.num_pairs
+        return {
+            "chance": 1 / self.vocab_size,
+            "any other element shown": 1 / (2 * P - 1),
+            "last pair, else any other": 1 / P + (P - 1) / P / (2 * P - 3),
+        }
+
+    def describe(self, inputs_i):
+        """One example (num_pairs + 1, input_size) in words."""
+        batch = self._example(inputs_i)
+        (pairs,), (asked,) = self._read(batch)
+        lines = [f"step {t}: elements {left} and {right} are a pair" for t, (left, right) in enumerate(pairs, 1)]
+        lines.append(f"step {self.num_inputs}: a question about element {asked}")
+        answer = self.solve(batch)[0, 0]
+        return "\n".join([*lines, f"Which element is the partner of element {asked}? Element {answer}."])
+
+    def draw(self, inputs_i):
+        """One example (num_pairs + 1, input_size) as a matplotlib Figure: the pairs, and the input."""
+        batch = self._example(inputs_i)
+        (pairs,), (asked,), ((answer,),) = *self._read(batch), self.solve(batch)
+        figure, (left, right) = _figure(1, 2, (9, max(3.2, 0.42 * self.num_inputs + 1)), left=0.9, gap=1)
+        for step, row in enumerate([*pairs, (asked, answer)], 1):
+            question = step == self.num_inputs
+            left.plot([0, 1], [step, step], "--" if question else "-", color="#555555", zorder=1)
+            for side, element in enumerate(row):
+                kind = 1 if element == asked else 2 if element == answer else 0
+                left.scatter(side, step, s=420, marker="osD"[kind], color=COLOURS[kind], zorder=2)
+                left.text(side, step, element, color="white", ha="center", va="center", fontsize=9, fontweight="bold")
+            if question:
+                left.text(-0.2, step, "asked", ha="right", va="center")
+                left.text(1.2, step, "answer", va="center")
+        steps = range(1, self.num_inputs + 1)
+        left.set(xlim=(-0.8, 1.8), ylim=(self.num_inputs + 0.6, 0.4), ylabel="step", xlabel="side", yticks=steps)
+        left.set_xticks([0, 1], ["left", "right"])
+        left.set_title(f"partner of {asked}? The answer is {answer}")
+        _encoding(right, batch[0], {"left": self.vocab_size, "right": self.vocab_size, "flag": 1})
+        return figure
+
+
+class Sorting(_Task):
+    """Read some values, then write them in ascending order.
+
+    Each of `length` = L steps shows one value out of vocab_size = V, uniformly drawn, so that values may repeat; then
+    come L blank steps with the flag set, at which the values are to be written, the smallest first. The input of a step
+    is (one-hot value, V columns; flag), the one-hot empty where the flag is 1. inputs (batch, 2 L, V + 1); targets
+    (batch, L) classes below V, one for each blank step. Sizes with the same vocab_size share a width. Raises ValueError
+    or TypeError for sizes that do not fit. Taught in notebook 04.
+    """
+
+    def __init__(self, length=4, vocab_size=8):
+        self.length, self.vocab_size = _whole("length", length), _whole("vocab_size", vocab_size, 2)
+        self._sizes = {"length": self.length, "vocab_size": self.vocab_size}
+        self.num_inputs, self.input_size, self.output_size = 2 * self.length, self.vocab_size + 1, self.vocab_size
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, 2 length, input_size) and targets (batch_size, length)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        values = rng.integers(self.vocab_size, size=(batch_size, self.length))
+        inputs = np.zeros((batch_size, self.num_inputs, self.input_size), np.float32)
+        inputs[:, : self.length, :-1] = _one_hot(values, self.vocab_size)
+        inputs[:, self.length :, -1] = 1
+        return Batch(inputs, np.sort(values, axis=1))
+
+    def _read(self, inputs):
+        """The one-hots (batch, length, vocab_size) of the values as they came."""
+        return self._check_inputs(inputs)[:, : self.length, :-1]
+
+    def solve(self, inputs):
+        """The right answers (batch, length), from the encoded inputs alone: place i (from 0) holds the smallest value
+        that has more than i values up to it."""
+        up_to = self._read(inputs).sum(axis=1).cumsum(axis=1)  # how many values are at most 0, 1, 2, ...
+        return (up_to[:, None] <= np.arange(self.length)[:, None]).sum(axis=-1)
+
+    def shortcuts(self):
+        """{rule: accuracy}, exact: how many of n iid uniform values lie below a bound is binomial."""
+        from scipy.stats import binom
+
+        L, V = self.length, self.vocab_size
+        place, value = np.arange(L)[:, None], np.arange(V)
+        at_most = binom.sf(place, L, np.arange(V + 1) / V)  # value i of the sorted < v: more than i values are below v
+        # A value v read at step i stays there if at most i of the others are below v, and not fewer than i up to v.
+        stays = binom.cdf(place, L - 1, value / V) - binom.cdf(place - 1, L - 1, (value + 1) / V)
+        return {
+            "chance": 1 / V,
+            "most likely value of each place": float(np.diff(at_most).max(axis=1).mean()),
+            "copied as read": float(stays.mean()),
+        }
+
+    def describe(self, inputs_i):
+        """One example (2 length, input_size) in words."""
+        batch = self._example(inputs_i)
+        lines = [f"step {t}: value {value}" for t, value in enumerate(self._read(batch)[0].argmax(axis=-1), 1)]
+        lines += [f"step {self.length + t}: blank, write sorted value number {t}" for t in range(1, self.length + 1)]
+        answer = ", ".join(map(str, self.solve(batch)[0]))
+        return "\n".join([*lines, f"Which values, the smallest first? {answer}."])
+
+    def draw(self, inputs_i):
+        """One example (2 length, input_size) as a matplotlib Figure: the values read, and those to write."""
+        batch, L, V = self._example(inputs_i), self.length, self.vocab_size
+        read, write = self._read(batch)[0].argmax(axis=-1), self.solve(batch)[0]
+        figure, (axis,) = _figure(1, 1, (min(12, max(6, 0.4 * L + 3)), 3.6))
+        for side, (values, name) in enumerate([(read, "read"), (write, "blank, flag 1: the answer")]):
+            steps = np.arange(1, L + 1) + side * L
+            axis.vlines(steps, -0.5, values, color="#999999", linewidth=1)
+            axis.scatter(steps, values, s=60, marker="oD"[side], color=COLOURS[2 * side], zorder=2)
+            for step, value in zip(steps, values, strict=True):
+                axis.annotate(str(value), (step, value), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+            axis.text(steps.mean(), 1.17 * V, name, ha="center", va="center")
+        axis.axvspan(L + 0.5, 2 * L + 0.5, color="#eeeeee", zorder=0)
+        axis.set(xlim=(0.5, 2 * L + 0.5), ylim=(-0.5, 1.25 * V), yticks=range(0, V, -(-V // 8)))
+        axis.locator_params(axis="x", integer=True)
+        axis.set(xlabel="step", ylabel="value", title="the answer: the values in ascending order")
+        return figure
+
+
+class ObjectTracking(_Task):
+    """Where is this object now?
+
+    num_objects = N objects start, unseen, on cells of a grid_size x grid_size grid, uniformly drawn; two may share a
+    cell. At each of num_steps steps one of them, uniformly drawn, moves one cell up, down, left or right (uniformly
+    over the moves that stay on the grid) and is shown. The last step asks where one object is, uniformly drawn among
+    those that were shown. The input of a step is (one-hot identity, N columns; x; y; flag) with x and y the column and
+    row of the cell divided by grid_size - 1; the last step has x = y = 0 and flag 1. inputs (batch, num_steps + 1,
+    N + 3); targets (batch, 1, 2), the numbers x and y. Sizes with the same num_objects share a width. Raises ValueError
+    or TypeError for sizes that do not fit. Taught in notebook 04.
+    """
+
+    target_kind = "number"
+
+    def __init__(self, num_objects=3, grid_size=5, num_steps=8):
+        self.num_objects, self.grid_size = _whole("num_objects", num_objects), _whole("grid_size", grid_size, 2)
+        self.num_steps = _whole("num_steps", num_steps)
+        self._sizes = {"num_objects": self.num_objects, "grid_size": self.grid_size, "num_steps": self.num_steps}
+        self.num_inputs, self.input_size, self.output_size = self.num_steps + 1, self.num_objects + 3, 2
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, num_steps + 1, input_size) and targets (batch_size, 1, 2)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        N, G, T, rows = self.num_objects, self.grid_size, self.num_steps, np.arange(batch_size)
+        cells = rng.integers(G, size=(batch_size, N, 2))
+        movers = rng.integers(N, size=(batch_size, T))
+        inputs = np.zeros((batch_size, self.num_inputs, self.input_size), np.float32)
+        for t in range(T):
+            near = cells[rows, movers[:, t], None] + [(1, 0), (-1, 0), (0, 1), (0, -1)]
+            inside = ((near >= 0) & (near < G)).all(axis=-1)
+            # Of iid uniform numbers each is the largest with the same probability: an even choice of those left.
+            pick = np.where(inside, rng.random((batch_size, 4)), -1).argmax(axis=1)
+            cells[rows, movers[:, t]] = near[rows, pick]
+            inputs[:, t, N : N + 2] = near[rows, pick] / (G - 1)
+        inputs[:, :-1, :N] = _one_hot(movers, N)
+        shown = inputs[..., :N].any(axis=1)
+        asked = np.where(shown, rng.random((batch_size, N)), -1).argmax(axis=1)
+        inputs[:, -1, :N] = _one_hot(asked, N)
+        inputs[:, -1, -1] = 1
+        return Batch(inputs, (cells[rows, asked] / (G - 1)).astype(np.float32)[:, None])
+
+    def _read(self, inputs):
+        """Who was shown (batch, num_steps) and where (batch, num_steps, 2), and who is asked for (batch,)."""
+        identity, places, _ = np.split(self._check_inputs(inputs), [self.num_objects, self.num_objects + 2], axis=-1)
+        who = identity.argmax(axis=-1)
+        return who[:, :-1], places[:, :-1], who[:, -1]
+
+    def solve(self, inputs):
+        """The right answers (batch, 1, 2), from the encoded inputs alone: where the object was shown last."""
+        who, places, asked = self._read(inputs)
+        last = (np.arange(1, self.num_steps + 1) * (who == asked[:, None])).argmax(axis=1)
+        return places[np.arange(len(places)), last][:, None]
+
+    @functools.cached_property
+    def _scores(self):
+        batch = self.sample(20_000, np.random.default_rng(0))
+        (who, places, asked), rows = self._read(batch.inputs), np.arange(20_000)
+        own = who == asked[:, None]
+        rules = {
+            "middle of the grid": 0.5,
+            "last place if its own, else middle": np.where(own[:, -1:], places[:, -1], 0.5),
+            "mean of all places shown": places.mean(axis=1),
+            "where it was shown first": places[rows, own.argmax(axis=1)],
+            "mean of its own places": (places * own[..., None]).sum(axis=1) / own.sum(axis=1)[:, None],
+        }
+        return {rule: float(np.sqrt(((guess - batch.targets[:, 0]) ** 2).mean())) for rule, guess in rules.items()}
+
+    def shortcuts(self):
+        """{rule: root mean square error over both numbers}, measured. The first is chance: the best constant answer."""
+        return dict(self._scores)
+
+    def describe(self, inputs_i):
+        """One example (num_steps + 1, input_size) in words; cells are counted from 0."""
+        batch = self._example(inputs_i)
+        (who,), (places,), (asked,) = self._read(batch)
+        at = [f"({x}, {y}), shown as ({a:.2f}, {b:.2f})" for (x, y), (a, b) in zip(self._cells(places), places)]
+        lines = [f"step {t}: object {name} moves to cell {where}" for t, (name, where) in enumerate(zip(who, at), 1)]
+        lines.append(f"step {self.num_inputs}: a question about object {asked}")
+        (x, y), (a, b) = self._cells(answer := self.solve(batch)[0, 0]), answer
+        return "\n".join([*lines, f"Where is object {asked}? In cell ({x}, {y}), that is ({a:.2f}, {b:.2f})."])
+
+    def _cells(self, places):
+        return np.rint(places * (self.grid_size - 1)).astype(int)
+
+    def draw(self, inputs_i):
+        """One example (num_steps + 1, input_size) as a matplotlib Figure: the paths as far as shown, and the input."""
+        batch, G = self._example(inputs_i), self.grid_size
+        (who,), (places,), (asked,) = self._read(batch)
+        cells, (answer,) = self._cells(places), self._cells(self.solve(batch)[0])
+        figure, (left, right) = _figure(1, 2, (10.5, 4.6), top=0.7, gap=1)
+        names = np.unique(who)
+        for turn, name in zip(2 * np.pi * np.arange(len(names)) / len(names), names, strict=True):
+            aside = np.array([np.cos(turn), np.sin(turn)])  # paths that share a cell lie side by side in it
+            path = cells[who == name] + 0.22 * aside
+            colour, marker = COLOURS[name % 7], MARKERS[(name + name // 7) % 7]
+            left.plot(*path.T, color=colour, linewidth=3 if name == asked else 1.2)
+            left.scatter(*path[0], s=110, marker=marker, facecolors="white", edgecolors=colour, linewidths=2, zorder=3)
+            left.scatter(*path[-1], s=40, marker=marker, color=colour, zorder=4)
+            if name == asked:
+                left.scatter(*path[-1], s=330, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
+            left.annotate(name, path[-1], 16 * aside, textcoords="offset points", ha="center", va="center", zorder=6)
+        edges = np.arange(G + 1) - 0.5
+        left.hlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
+        left.vlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
+        around, ticks = (-0.5 - 0.09 * G, 1.09 * G - 0.5), range(0, G, -(-G // 8))
+        left.set(xlim=around, ylim=around, xticks=ticks, yticks=ticks, aspect="equal")
+        left.set(xlabel="x (cell)", ylabel="y (cell)")
+        question = f"where is object {asked}? The answer is cell ({answer[0]}, {answer[1]})"
+        left.set_title(f"{question}\nhollow: first shown, filled: last shown, ringed: answer", fontsize=10)
+        _encoding(right, batch[0], {"identity": self.num_objects, "x": 1, "y": 1, "flag": 1})
+        return figure
+
+
+class StoryQA(_Task):
+    """Where is the cup? A story of people who go, take and drop things, one fact a step, and a question at the end.
+
+    Facts are "p went to l" (never to where p is), "p took o" (p has a place; o was never touched, or lies there, held
+    by nobody) and "p dropped o" (p holds it); what is held moves along. Two-hop questions, a share two_hop of all, name
+    an object that was touched: if it is held, where is its holder now? If not, where was it dropped? One-hop questions
+    name a person who has a place. Every step's input is (one-hot action: went, took, dropped, asked; one-hot person;
+    one-hot object; one-hot place), a one-hot that does not apply being zero: "took" has no place, the question, which
+    is the last of num_facts + 1 steps, only the person or the object asked about. Targets are (batch, 1) places. The
+    widths do not depend on num_facts, so a model can be tested on longer stories than it was trained on. Raises
+    ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
+    """
+
+    ACTIONS = ("went", "took", "dropped", "asked")
+    NAMES = {
+        "person": ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana"),
+        "object": ("the apple", "the ball", "the cup", "the drum", "the fork", "the hat", "the key", "the lamp"),
+        "place": ("the attic", "the barn", "the cellar", "the garden", "the hall", "the kitchen", "the office",
+                  "the park", "the study", "the tower"),
+    }  # fmt: skip
+    # Weights of went, took and dropped where all three are possible: of the mixes tried, the one with the lowest best
+    # rule (0.78 at the default sizes; 0.91 for equal weights). More drops help "place where it was touched last", fewer
+    # help "where its last holder is now".
+    MIX = np.repeat([0, 1, 2], [3, 3, 1])
+
+    def __init__(self, num_people=3, num_objects=2, num_places=5, num_facts=16, *, two_hop=1.0):
+        self.num_people, self.num_objects = _whole("num_people", num_people), _whole("num_objects", num_objects)
+        self.num_places, self.num_facts = _whole("num_places", num_places, 2), _whole("num_facts", num_facts, 2)
+        self.two_hop = _number("two_hop", two_hop, 0)
+        if self.two_hop > 1:
+            raise ValueError(f"two_hop must be from 0 to 1, the share of two-hop questions, got {two_hop}")
+        self.num_inputs, self.output_size = self.num_facts + 1, self.num_places
+        self.input_size = 4 + self.num_people + self.num_objects + self.num_places
+        names = ("num_people", "num_objects", "num_places", "num_facts", "two_hop")
+        self._sizes = {name: getattr(self, name) for name in names}
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, num_facts + 1, input_size) and targets (batch_size, 1)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        rows, last = np.arange(batch_size), self.num_facts - 1
+        place = np.full((batch_size, self.num_people), -1)  # of each person, -1: nowhere yet
+        holder, lies = np.full((2, batch_size, self.num_objects), -1)  # who has it; where it lies, or lay before
+        busy = np.zeros((batch_size, self.num_people), bool)  # took or dropped something where they are
+        story = np.full((4, batch_size, self.num_inputs), -1)  # action, person, object, place of every step
+
+        def pick(allowed):
+            """One of the allowed columns of each row, evenly: the one with the largest random key."""
+            return np.where(allowed, rng.random(allowed.shape, np.float32), -1).argmax(axis=1)
+
+        for t in range(self.num_facts):
+            free = holder < 0
+            at_hand = (lies < 0)[:, None] | (lies[:, None] == place[..., None])
+            may_take = ((place >= 0)[..., None] & free[:, None] & at_hand).reshape(batch_size, -1)
+            touched = (~free | (lies >= 0)).any(axis=1)
+            may_go = touched | (t < last)  # somebody has touched something when the question comes
+            action = self.MIX[pick(np.stack([may_go, may_take.any(axis=1), ~free.all(axis=1)], axis=1)[:, self.MIX])]
+            # those who just took or dropped something are three times as likely to walk on: things get carried away
+            # and left behind
+            walker = pick(np.concatenate([np.ones_like(busy), busy, busy], axis=1)) % self.num_people
+            goal = pick(place[rows, walker][:, None] != np.arange(self.num_places))
+            taker, taken = np.divmod(pick(may_take), self.num_objects)
+            dropped = pick(~free)
+            went, took, drops = (np.flatnonzero(action == i) for i in range(3))
+            person = np.choose(action, [walker, taker, holder[rows, dropped]])
+            story[:2, :, t] = action, person
+            story[2, took, t], story[2, drops, t], story[3, went, t] = taken[took], dropped[drops], goal[went]
+            place[went, walker[went]] = goal[went]
+            holder[took, taken[took]] = taker[took]
+            holder[drops, dropped[drops]] = -1
+            lies[drops, dropped[drops]] = place[drops, person[drops]]
+            busy[rows, person] = action > 0
+        two_hop = rng.random(batch_size) < self.two_hop
+        who, what = pick(place >= 0), pick((holder >= 0) | (lies >= 0))
+        story[0, :, -1] = 3
+        story[1:3, :, -1] = np.where(two_hop, -1, who), np.where(two_hop, what, -1)
+        who = np.where(two_hop, holder[rows, what], who)
+        answer = np.where(who >= 0, place[rows, who], lies[rows, what])
+        sizes = 4, self.num_people, self.num_objects, self.num_places
+        inputs = np.concatenate([_one_hot(part, size) for part, size in zip(story, sizes, strict=True)], axis=-1)
+        return Batch(inputs, answer[:, None])
+
+    def _read(self, inputs):
+        """Action, person, object and place of every step, each (batch, steps), -1 where a one-hot is empty."""
+        cuts = np.cumsum([4, self.num_people, self.num_objects])
+        parts = np.split(self._check_inputs(inputs), cuts, axis=-1)
+        return [np.where(part.any(axis=-1), part.argmax(axis=-1), -1) for part in parts]
+
+    @staticmethod
+    def _last(steps):
+        """The last step marked in each row of (batch, steps); the question, where there is none."""
+        return steps.shape[1] - 1 - steps[:, ::-1].argmax(axis=1)
+
+    def _place(self, story, who, before):
+        """Where person `who` was before step `before`: their last "went" until then says it."""
+        action, person, _, place = story
+        went = (action == 0) & (person == who[:, None]) & (np.arange(self.num_inputs) < before[:, None])
+        return place[np.arange(len(place)), self._last(went)]
+
+    def _hops(self, story):
+        """Who touched the asked object last, at which step, and in which action; a question about a person is its own
+        last step."""
+        action, person, thing, _ = story
+        touches = (thing == thing[:, -1:]) & (thing >= 0) & (action < 3)
+        rows, touch = np.arange(len(action)), self._last(touches)
+        return person[rows, touch], touch, action[rows, touch]
+
+    def solve(self, inputs):
+        """The right answers (batch, 1), from the encoded inputs alone: who had it last, and where are (or, if it was
+        dropped, were) they?"""
+        story = self._read(inputs)
+        who, touch, action = self._hops(story)
+        return self._place(story, who, np.where(action == 2, touch, self.num_facts))[:, None]
+
+    @functools.cached_property
+    def _rules(self):
+        inputs, targets = self.sample(20_000, np.random.default_rng(0))
+        story = self._read(inputs)
+        who, touch, action = self._hops(story)
+        walk = self._last(story[0] == 0)
+        named = story[3][np.arange(len(who)), walk]
+        then, now = self._place(story, who, touch), self._place(story, who, np.full_like(touch, self.num_facts))
+        answers = {
+            "last place named": named,
+            "place where it was touched last": then,
+            "where its last holder is now": now,
+            "held things go with whoever walks": np.where((action == 1) & (walk > touch), named, then),
+        }
+        return {rule: float((answer == targets[:, 0]).mean()) for rule, answer in answers.items()}
+
+    def shortcuts(self):
+        """{rule: accuracy} of chance and of rules that skip a hop, measured. "Last place named" aside, they answer
+        one-hop questions, which have no hop to skip, right."""
+        return {"chance": 1 / self.num_places, **self._rules}
+
+    def _called(self, kind, index):
+        names = self.NAMES[kind]
+        return names[index] if index < len(names) else f"{kind} {index + 1}"
+
+    def _words(self, inputs_i):
+        """The story as rows (action, person, object, place), its facts as sentences, the name asked about and the
+        answer."""
+        inputs = self._example(inputs_i)
+        story, facts = np.stack(self._read(inputs), axis=-1)[0].tolist(), []
+        for action, person, thing, place in story[:-1]:
+            what = f"to {self._called('place', place)}" if action == 0 else self._called("object", thing)
+            facts.append(f"{self._called('person', person)} {self.ACTIONS[action]} {what}")
+        _, person, thing, _ = story[-1]
+        asked = self._called("person", person) if thing < 0 else self._called("object", thing)
+        return story, facts, asked, int(self.solve(inputs)[0, 0])
+
+    def describe(self, inputs_i):
+        """One example (num_facts + 1, input_size) in words."""
+        _, facts, asked, answer = self._words(inputs_i)
+        lines = [f"step {t}: {fact}." for t, fact in enumerate(facts, 1)]
+        return "\n".join([*lines, f"Where is {asked}? In {self._called('place', answer)}."])
+
+    def draw(self, inputs_i):
+        """One example (num_facts + 1, input_size) as a matplotlib Figure: where everybody and everything is after each
+        step, who holds what, and the answer in the last column."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch, Rectangle
+
+        story, facts, asked, answer = self._words(inputs_i)
+        P, T = self.num_people, self.num_facts
+        rows = [self._called("person", i) for i in range(P)]
+        rows += [self._called("object", i) for i in range(self.num_objects)]
+        roomy = T <= 40  # beyond, sentences do not fit below the columns, nor names into them
+        ticks = [f"{t}  {fact}" for t, fact in enumerate([*facts, f"Where is {asked}?"], 1)]
+        bottom = 0.5 + 0.0557 * max(map(len, ticks)) if roomy else 0.6
+        height = max(0.45 * len(rows) + bottom + 0.45, 0.17 * self.num_places + 1.6)  # the second is the key's
+        size, left = (min(12, max(6, 0.5 * T + 3.4)), height), 0.4 + 0.085 * max(map(len, rows))
+        figure, (axis,) = _figure(1, 1, size, left=left, right=1.65, bottom=bottom, top=0.45)
+
+        def short(name):
+            """The first letter of a name, or the number of what has none."""
+            return name.split()[-1] if name[-1].isdigit() else name.removeprefix("the ")[0].upper()
+
+        written, shown = {}, str if roomy and P <= len(self.NAMES["person"]) else short
+
+        def cell(row, t, place, holder=None, **style):
+            axis.add_patch(Rectangle((t - 0.5, row - 0.45), 1, 0.9, facecolor=COLOURS[place % 7] + "55", **style))
+            texts = short(self._called("place", place)), "" if holder is None else shown(rows[holder])
+            if roomy or written.get(row) != texts:  # in narrow columns only what is new
+                axis.text(t, row - 0.14, texts[0], ha="center", va="center", fontsize=9)
+                axis.text(t, row + 0.24, texts[1], ha="center", va="center", fontsize=7)
+            written[row] = texts
+
+        at, holder, lies = {}, {}, {}
+        for t, (action, person, thing, place) in enumerate(story[:-1], 1):
+            if action == 0:
+                at[person] = place
+            elif action == 1:
+                holder[thing] = person
+            else:
+                lies[thing] = at[holder.pop(thing)]
+            for p in at:
+                cell(p, t, at[p], edgecolor="white")
+            for i in lies.keys() | holder.keys():
+                cell(P + i, t, at[holder[i]] if i in holder else lies[i], holder.get(i), edgecolor="white")
+            axis.plot(t, person + 0.24, marker=">^v"[action], color="black", markersize=4)
+        row, edge = rows.index(asked), {"edgecolor": "black", "linewidth": 2.5, "zorder": 3}
+        written.clear()
+        cell(row, T + 1, answer, **edge)
+        axis.add_patch(Rectangle((0.5, row - 0.45), T, 0.9, facecolor="none", **edge))
+        axis.set(xlim=(0.4, T + 1.6), ylim=(len(rows) - 0.5, -0.5), xlabel="step")
+        axis.set_title(f"Where is {asked}? In {self._called('place', answer)}.")
+        axis.set_yticks(range(len(rows)), rows)
+        axis.get_yticklabels()[row].set_fontweight("bold")
+        if roomy:
+            axis.set_xticks(range(1, T + 2), ticks, rotation=90, fontsize=8)
+        line = {"color": "black", "linestyle": ""}
+        key = [Line2D([], [], marker=mark, label=name, **line) for mark, name in zip(">^v", self.ACTIONS)]
+        for i in range(self.num_places):
+            name = self._called("place", i)
+            key.append(Patch(facecolor=COLOURS[i % 7] + "55", label=f"{short(name)}  {name}"))
+        axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False,
+                    title="below a thing: its holder", title_fontsize=8)  # fmt: skip
+        return figure
+
+
+_OPERATIONS = {"add": ("+",), "control": ("if", "for"), "program": ("+", "-", "*", "if", "for")}
+_CHARACTERS = "0123456789+-*=<>()[] xifelsor"
+_ANSWERS = "0123456789."  # "." stands for the end mark, class 10
+
+
+def _characters(texts, width, alphabet):
+    """Strings (batch,) as indices into alphabet (batch, width), -1 where there is no such character."""
+    index = np.full(128, -1)
+    index[[ord(character) for character in alphabet]] = range(len(alphabet))
+    return index[texts.astype(f"U{width}").view(np.uint32).reshape(len(texts), width)]
+
+
+class ProgramEvaluation(_Task):
+    """What does a short program come to? Characters in, digits out: section 4.1 and appendix A.2 of the paper.
+
+    kind "add": A+B; "control": A if B>C else D (or <), x=A for[3] x+=B (1 to 9 rounds: A + 3*B); "program": both, A-B
+    and A*B. Literals have `length` digits, the first 1-9. Of `nesting` operations each but the innermost holds the one
+    before, in parentheses, as its first or last operand. Values are taken mod 10**(length+1) at every operation.
+    "copy", "reverse", "double": the digits of one literal again, backwards, twice; nesting plays no part in them.
+    sizes="mix" draws one length and one nesting, each uniform from 1 to the largest, for a whole batch (the modulus
+    stays), as the paper trains; sizes="fixed" always takes the largest, as the paper tests. train and evaluate score a
+    mix at its largest sizes, too, and shortcuts() says what the rules score there.
+
+    A step's input is a one-hot of 29 characters, then a flag: all kinds and sizes share input_size 30 and output_size
+    11. Empty steps fill up text_steps, the longest possible text, from the left; then answer_steps flagged steps: the
+    longest answer and its end. Targets (batch, answer_steps): the digits, the end mark (class 10), then -1.
+    Raises ValueError or TypeError for sizes that do not fit: length <= 8 and nesting <= 100 where there is
+    something to compute (int64 holds every product). Taught in notebook 04.
+    """
+
+    output_size, input_size = 11, len(_CHARACTERS) + 1
+
+    def __init__(self, kind="add", nesting=1, length=2, *, sizes="mix"):
+        self.kind = _choice("kind", kind, (*_OPERATIONS, "copy", "reverse", "double"))
+        self._operations = _OPERATIONS.get(kind, ())
+        computed = bool(self._operations)
+        self.nesting = _whole("nesting", nesting, 1, 100 if computed else None)
+        self.length = _whole("length", length, 1, 8 if computed else None)
+        self.sizes = _choice("sizes", sizes, ("mix", "fixed"))
+        self._sizes = {"kind": self.kind, "nesting": self.nesting, "length": self.length, "sizes": self.sizes}
+        self._modulus = 10 ** (self.length + 1)
+        if computed:
+            one = 2 * self.length + 1 if kind == "add" else 4 * self.length + 11  # no operation is longer than "if"
+            self.text_steps = one + (self.nesting - 1) * (one - self.length + 2)  # "(...)" instead of a literal
+            self.answer_steps = self.length + 2
+        else:
+            self.text_steps = self.length
+            self.answer_steps = (2 if kind == "double" else 1) * self.length + 1
+        self.num_inputs = self.text_steps + self.answer_steps
+
+    @functools.cached_property
+    def largest(self):
+        """This task at its largest sizes only."""
+        return ProgramEvaluation(self.kind, self.nesting, self.length, sizes="fixed")
+
+    def sample(self, batch_size, rng):
+        """A Batch of inputs (batch_size, text_steps + answer_steps, 30) and targets (batch_size, answer_steps)."""
+        batch_size, rng = _whole("batch_size", batch_size), _generator(rng)
+        length, nesting = self.length, self.nesting
+        if self.sizes == "mix":
+            length, nesting = int(rng.integers(1, length + 1)), int(rng.integers(1, nesting + 1))
+        texts, answers = self._texts(batch_size, length, nesting, rng)
+        steps = np.full((batch_size, self.num_inputs), self.input_size - 1)  # the flag, but for the steps of the text
+        padded = np.strings.rjust(texts, self.text_steps, "_")
+        steps[:, : self.text_steps] = _characters(padded, self.text_steps, _CHARACTERS)
+        return Batch(_one_hot(steps, self.input_size), self._targets(answers))
+
+    def _texts(self, batch_size, length, nesting, rng):
+        """Texts (batch_size,) of one length and nesting, and their answers, both as strings."""
+        if not self._operations:
+            digits = rng.integers(10, size=(batch_size, length), dtype=np.uint32)
+            digits[:, 0] = rng.integers(1, 10, batch_size)
+            forward, backward = ((d + ord("0")).view(f"U{length}")[:, 0] for d in (digits, digits[:, ::-1].copy()))
+            answers = {"copy": forward, "reverse": backward, "double": np.strings.add(forward, forward)}
+            return forward, answers[self.kind]
+        rows, text, value = np.arange(batch_size), None, None
+        for level in range(nesting):
+            values = rng.integers(10 ** (length - 1), 10**length, (4, batch_size))
+            texts = values.astype(f"U{self.text_steps}")
+            if level:  # the operation before becomes the first or the last operand
+                place = 3 * rng.integers(2, size=batch_size)
+                values[place, rows] = value
+                texts[place, rows] = np.strings.add(np.strings.add("(", text), ")")
+            which = rng.integers(len(self._operations), size=batch_size)
+            rounds, greater = rng.integers(1, 10, batch_size), rng.integers(2, size=batch_size) == 1
+            a, b, c, d = values
+            result = {
+                "+": a + d, "-": a - d, "*": a * d,
+                "if": np.where(np.where(greater, b > c, b < c), a, d), "for": a + rounds * d,
+            }  # fmt: skip
+            value = np.choose(which, [result[operation] for operation in self._operations]) % self._modulus
+            a, b, c, d = texts
+            pieces = {
+                "+": (a, "+", d), "-": (a, "-", d), "*": (a, "*", d),
+                "if": (a, " if ", b, np.where(greater, ">", "<"), c, " else ", d),
+                "for": ("x=", a, " for[", rounds.astype("U1"), "] x+=", d),
+            }  # fmt: skip
+            text = np.zeros(batch_size, f"U{self.text_steps}")
+            for i, operation in enumerate(self._operations):
+                of = which == i
+                parts = [part if isinstance(part, str) else part[of] for part in pieces[operation]]
+                text[of] = functools.reduce(np.strings.add, parts)
+        return text, value.astype(f"U{self.length + 1}")
+
+    def _targets(self, answers):
+        """Strings (batch,) as targets (batch, answer_steps)."""
+        return _characters(np.strings.add(answers, "."), self.answer_steps, _ANSWERS)
+
+    def _read(self, inputs):
+        """The texts as a list of strings, read from the encoded inputs."""
+        one_hots = inputs[:, : self.text_steps, :-1]
+        found = np.where(one_hots.any(axis=-1), one_hots.argmax(axis=-1), -1)
+        return ["".join(row) for row in np.array([*_CHARACTERS, ""])[found]]
+
+    def _steps(self, text, naive=False):
+        """The operations of a text, innermost first, as (what it says, its result, its value). naive does without what
+        makes them hard: the carries of "add"; in the other kinds the comparison, and all rounds of a loop but one."""
+        steps, at = [], 0
+
+        def operand(before):
+            """Skips what stands before it, then reads a literal or an operation in parentheses."""
+            nonlocal at
+            if not text.startswith(before, at):
+                raise ValueError
+            at += len(before)
+            if text[at] == "(":
+                at += 1
+                value = operation()
+                if text[at] != ")":
+                    raise ValueError
+                at += 1
+                return value
+            start = at
+            while text[at : at + 1].isdigit():
+                at += 1
+            return int(text[start:at])
+
+        def operation():
+            loop = text[at] == "x"
+            a = operand("x=" if loop else "")
+            if loop:
+                rounds = int(text[at + len(" for[")])
+                d = operand(f" for[{rounds}] x+=")
+                says, result = f"x={a} for[{rounds}] x+={d}", a + (1 if naive else rounds) * d
+            elif text[at] == " ":
+                b = operand(" if ")
+                sign = text[at]
+                c, d = operand(sign), operand(" else ")
+                first = naive or {">": b > c, "<": b < c}[sign]
+                says, result = f"{a} if {b}{sign}{c} else {d}", a if first else d
+            else:
+                sign = text[at]
+                d = operand(sign)
+                says, result = f"{a}{sign}{d}", {"+": a + d, "-": a - d, "*": a * d}[sign]
+                if naive and self.kind == "add":
+                    width = max(len(str(a)), len(str(d)))
+                    top, *sums = (int(p) + int(q) for p, q in zip(str(a).zfill(width), str(d).zfill(width)))
+                    result = int(str(top) + "".join(str(both % 10) for both in sums))
+            steps.append((says, result, result % self._modulus))
+            return result % self._modulus
+
+        try:
+            operation()
+            if at != len(text):
+                raise ValueError
+        except (ValueError, IndexError, KeyError):
+            raise ValueError(f"inputs must hold texts of {self!r}, got {text!r}") from None
+        return steps
+
+    def _answer(self, text):
+        if self._operations:
+            return str(self._steps(text)[-1][-1])
+        return {"copy": text, "reverse": text[::-1], "double": text + text}[self.kind]
+
+    def solve(self, inputs):
+        """The right answers (batch, answer_steps), from the encoded inputs alone."""
+        return self._targets(np.array([self._answer(text) for text in self._read(self._check_inputs(inputs))]))
+
+    def _rules(self):
+        """{rule: its answer to a text} of the rules of this kind."""
+        if not self._operations:
+            rules = {"the first digit again and again": lambda text: text[0] * len(self._answer(text))}
+            return rules | ({"the digits once": lambda text: text} if self.kind == "double" else {})
+        naive = "without carries" if self.kind == "add" else "first branch, loop run once"
+        rules = {naive: lambda text: str(self._steps(text, naive=True)[-1][-1])}
+        if self.nesting > 1:
+            rules["innermost operation only"] = lambda text: str(self._steps(text)[0][-1])
+        return rules
+
+    @functools.cached_property
+    def _scores(self):
+        texts, answers = self._texts(10_000, self.length, self.nesting, np.random.default_rng(0))
+        targets = self._targets(answers)
+        asked = targets != -1
+        right = {}
+        mode = (targets[::2, :, None] == np.arange(11)).sum(axis=0).argmax(axis=1)  # and scored on the other half
+        right["most likely character of each place"] = (targets == mode)[1::2][asked[1::2]].mean()
+        end = len(targets) / asked.sum()  # the share of end marks
+        right["right length, digits at random"] = end + (1 - end) / 10
+        for name, rule in self._rules().items():
+            guesses = self._targets(np.array([rule(text) for text in texts]))
+            right[name] = (guesses == targets)[asked].mean()
+        return {"chance": 1 / 11} | {name: float(share) for name, share in right.items()}
+
+    def shortcuts(self):
+        """{rule: share of the asked characters, end marks included, that it gets right}, at the largest sizes. All but
+        chance are measured, once, on 10,000 examples."""
+        return dict(self._scores)
+
+    def describe(self, inputs_i):
+        """One example (time, input_size) in words: what each operation comes to, the innermost first."""
+        (text,) = self._read(self._example(inputs_i))
+        lines = [f"{self.kind}: {text}"]
+        if self._operations:
+            for i, (says, result, value) in enumerate(self._steps(text), 1):
+                reduced = "" if value == result else f", mod {self._modulus}: {value}"
+                lines.append(f"operation {i}: {says} gives {result}{reduced}")
+        return "\n".join([*lines, f"What are the characters of the answer? {self._answer(text)}, then the end mark."])
+
+    def draw(self, inputs_i):
+        """One example (time, input_size) as a matplotlib Figure: the characters and the targets at their steps."""
+        from matplotlib.patches import Rectangle
+
+        (text,) = self._read(self._example(inputs_i))
+        answer = self._answer(text)
+        blanks = self.text_steps - len(text)
+        given = [" "] * blanks + [*text.replace(" ", "␣")] + ["?"] * self.answer_steps
+        wanted = [""] * self.text_steps + [*answer, "■"] + ["–"] * (self.answer_steps - len(answer) - 1)
+        strips = -(-self.num_inputs // 40)
+        columns = -(-self.num_inputs // strips)
+        wide, high = max(columns, 22), 3 * strips - 1  # in cells: the note needs 22; an empty row between two strips
+        figure, (axis,) = _figure(1, 1, (0.28 * wide + 1.9, 0.28 * high + 1.3), left=1.7, bottom=0.6, top=0.7)
+        shades = {"": "#FFFFFF", "–": "#FFFFFF", " ": "#DDDDDD", "?": COLOURS[5] + "70"}
+        for row, (strip, shade) in enumerate(((given, COLOURS[4] + "70"), (wanted, COLOURS[2] + "70"))):
+            for step, character in enumerate(strip):
+                x, y = step % columns, 3 * (step // columns) + row
+                face = shades.get(character, shade)
+                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, edgecolor="white"))
+                axis.text(x, y, character, ha="center", va="center_baseline", family="monospace")
+        labels = [label for i in range(strips) for label in (f"input from step {1 + i * columns}", "target")]
+        axis.set_yticks([y for y in range(high) if y % 3 != 2], labels)
+        axis.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5), xlabel="steps after the first of the row")
+        axis.set_xticks(range(0, columns, 5))
+        axis.spines[:].set_visible(False)
+        note = "grey: empty step   ␣: space   ?: answer step (flag)   ■: end mark   –: not asked"
+        shown = answer if len(answer) <= 40 else f"{answer[:20]}…{answer[-18:]}"
+        axis.set_title(f"{self.kind}: the answer is {shown}\n{note}", fontsize=10)
         return figure
 
 
@@ -1635,6 +2391,11 @@ def _check_task(name, task, model):
             f"{name} must have the model's input and output sizes {model.input_size}, {model.output_size}; "
             f"{task!r} has {task.input_size}, {task.output_size}"
         )
+
+
+def _scored(task):
+    """What a task is scored on: itself, but a mix of sizes at the largest of them."""
+    return getattr(task, "largest", task)
 
 
 def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200, clip_norm=1.0, seed=0, eval_every=500,
@@ -1707,7 +2468,7 @@ class _Run:
             _whole("eval_examples", eval_examples), self.patience, self.workers,
         ])  # fmt: skip
         self.rng = np.random.default_rng([seed, 0])
-        self.held_out = task.sample(eval_examples, np.random.default_rng([seed, 1]))
+        self.held_out = _scored(task).sample(eval_examples, np.random.default_rng([seed, 1]))
         self.step, self.seconds, self.stage = 0, 0.0, 0
         self.running = [0.0, 0.0]  # sum of scores, sum of weights: their ratio is the running score
         self.rows = []
@@ -1788,10 +2549,10 @@ class _Run:
 
 
 def evaluate(model, task, examples=10_000, seed=1):
-    """{"loss", and "accuracy" or "error"} of model on `examples` new examples of task, drawn from seed.
-    Taught in notebook 06."""
+    """{"loss", and "accuracy" or "error"} of model on `examples` new examples of task, drawn from seed; a mix of sizes
+    is scored at the largest. Taught in notebook 06."""
     _check_task("task", task, model)
-    batch = task.sample(_whole("examples", examples), np.random.default_rng(_whole("seed", seed, 0)))
+    batch = _scored(task).sample(_whole("examples", examples), np.random.default_rng(_whole("seed", seed, 0)))
     return model._metrics(batch)
 
 
