@@ -12,11 +12,13 @@ float64 for gradient checks. Randomness comes from numpy.random.Generator object
 
 import base64
 import functools
+import hashlib
 import html
 import inspect
 import io
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -24,7 +26,8 @@ import time
 import warnings
 import zipfile
 import zlib
-from contextlib import nullcontext
+from concurrent.futures import as_completed
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -43,6 +46,7 @@ __all__ = [
     "RelationalMemoryCore", "RelationalMemory", "RelationalRNNCell", "RelationalRNN", "LSTM",
     "Batch", "NthFarthest", "PairMatching", "ObjectTracking", "StoryQA", "Sorting", "ProgramEvaluation",
     "Adam", "History", "train", "evaluate", "save_checkpoint", "load_checkpoint", "CheckpointError",
+    "run_experiments",
     "plot_attention", "plot_memory", "plot_curves", "show_figure", "LiveFigure", "show_source", "claim",
 ]  # fmt: skip
 
@@ -2585,11 +2589,18 @@ def save_checkpoint(path, model, extra=None):
     arrays |= {f"params/{name}": array for name, array in model.params.items()}
     if hasattr(model, "first_memory"):
         arrays["first_memory"] = model.first_memory
+    with _replacing(path) as file:
+        np.savez(file, head=np.array(text), **arrays)
+
+
+@contextmanager
+def _replacing(path):
+    """A new binary file that takes the place of path when all of it is written, and not before."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, head=np.array(text), **arrays)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -2636,6 +2647,114 @@ def load_checkpoint(path):
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
         target[:] = arrays[name]
     return model, extra
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Experiments (notebooks 07, 09)
+# ---------------------------------------------------------------------------------------------------------------------
+def run_experiments(experiments, executor=None, *, folder=None, progress=True):
+    """Train and score every experiment of {name: experiment}; returns {name: record} in the same order.
+
+    An experiment is plain data: "task": (class name, arguments), "model": (class name, arguments without sizes of input
+    and output), "train": the arguments of train with "steps" and "seed", the model's seed too; and, if wanted,
+    "curriculum": [(class name, arguments, score to move on at), ...], and "weights": False to keep no weights. A record
+    holds the experiment, "parameters" (how many), "curve" (the columns of History), "test" (evaluate on 10,000 fresh
+    examples), "shortcuts", "sha256" of the weights and "versions".
+
+    executor is any concurrent.futures.Executor, for example of processes, Dask or ipyparallel, whose workers can import
+    this module; None runs one after the other here. With a folder, each run leaves NAME.json, its record, and NAME.npz,
+    its weights: a run whose record is there is not made again, an unfinished one goes on where it stopped. progress
+    shows a bar with the time left. Raises ValueError or TypeError for what is no experiment, and for a record in folder
+    that is of another one. Taught in notebook 09.
+    """
+    if not isinstance(experiments, dict):
+        raise TypeError(f"experiments must be a dict {{name: experiment}}, got {type(experiments).__name__}")
+    if not (executor is None or hasattr(executor, "submit")):
+        raise TypeError(f"executor must be a concurrent.futures.Executor or None, got {executor!r}")
+    folder = None if folder is None else Path(folder)
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"folder must be a folder that exists, got {str(folder)!r}")
+    plain = {name: _plain(name, experiment) for name, experiment in experiments.items()}
+    records = {name: _stored(folder, name, experiment) for name, experiment in plain.items()}
+    missing = [name for name in plain if records[name] is None]
+    from tqdm.auto import tqdm
+
+    hidden = not progress or os.environ.get("TQDM_DISABLE") == "1"
+    with tqdm(total=len(missing), unit="run", disable=hidden) as bar:
+        if executor is None:
+            done = ((name, _run_experiment(name, plain[name], folder)) for name in missing)
+        else:
+            futures = {executor.submit(_run_experiment, name, plain[name], folder): name for name in missing}
+            done = ((futures[future], future.result()) for future in as_completed(futures))
+        for name, record in done:
+            records[name] = record
+            bar.set_postfix_str(name, refresh=False)
+            bar.update()
+    return records
+
+
+def _plain(name, experiment):
+    """The experiment as it looks after a way through JSON; refused if it is none."""
+    if not (isinstance(name, str) and isinstance(experiment, dict)):
+        raise TypeError(f"experiments must hold dicts under strings, got {name!r}: {experiment!r}")
+    missing = {"task", "model", "train"} - set(experiment)
+    unknown = set(experiment) - {"task", "model", "train", "curriculum", "weights"}
+    if missing or unknown:
+        raise ValueError(f"experiments[{name!r}] lacks {sorted(missing)} or has more than it may: {sorted(unknown)}")
+    if not {"steps", "seed"} <= set(experiment["train"]):
+        raise ValueError(f"experiments[{name!r}]['train'] must give steps and seed, got {experiment['train']!r}")
+    try:
+        plain = json.loads(json.dumps(experiment))
+    except TypeError as error:
+        raise TypeError(f"experiments[{name!r}] must be data that JSON can hold: {error}") from None
+    _make_experiment(plain)  # what cannot be made fails here, not in an hour
+    return plain
+
+
+def _make_experiment(experiment):
+    """The task, the untrained model and the curriculum of an experiment."""
+    made = []
+    for kind, arguments, *score in [experiment["task"], *experiment.get("curriculum", [])]:
+        if not (kind in __all__ and isinstance(thing := globals()[kind], type) and issubclass(thing, _Task)):
+            raise ValueError(f"experiments: a task must be one of this module's, got {kind!r}")
+        made.append((thing(**arguments), *score))
+    (task,), *curriculum = made
+    kind, arguments = experiment["model"]
+    if not (kind in __all__ and isinstance(thing := globals()[kind], type) and issubclass(thing, _Model)):
+        raise ValueError(f"experiments: a model must be one of this module's, got {kind!r}")
+    seed = experiment["train"]["seed"]
+    return task, thing(task.input_size, output_size=task.output_size, seed=seed, **arguments), curriculum
+
+
+def _stored(folder, name, experiment):
+    """The record of this run in the folder, or None."""
+    if folder is None or not (folder / f"{name}.json").exists():
+        return None
+    record = json.loads((folder / f"{name}.json").read_text())
+    if record["experiment"] != experiment:
+        raise ValueError(f"{folder / name}.json is of another experiment, {record['experiment']}; move it away first")
+    return record
+
+
+def _run_experiment(name, experiment, folder):
+    task, model, curriculum = _make_experiment(experiment)
+    part = None if folder is None else folder / f".{name}.part.npz"
+    with _one_blas_thread():
+        history = train(model, task, curriculum=curriculum, checkpoint=part, progress=False, **experiment["train"])
+        test = evaluate(model, task)
+    record = {
+        "experiment": experiment, "parameters": model.flat.size, "test": test, "shortcuts": task.shortcuts(),
+        "curve": {column: np.round(values, 6).tolist() for column, values in history._asdict().items()},
+        "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
+    }  # fmt: skip
+    if folder is not None:
+        if experiment.get("weights", True):
+            save_checkpoint(folder / f"{name}.npz", model)
+        with _replacing(folder / f"{name}.json") as file:
+            file.write(json.dumps(record, indent=1).encode())
+        part.unlink()
+    return record
 
 
 # ---------------------------------------------------------------------------------------------------------------------

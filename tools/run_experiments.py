@@ -1,25 +1,24 @@
-"""Every run that is too long for a notebook, as data; and the table that comes out of it.
+"""Every run that is too long for a notebook, as data; and the tables that come out of it.
 
     python tools/run_experiments.py                 run what is missing, then print the tables
-    python tools/run_experiments.py --only core     only the runs whose name contains "core"
+    python tools/run_experiments.py --only story    only the runs whose name contains "story"
     python tools/run_experiments.py --list          the runs, and which of them are done
-    python tools/run_experiments.py --fresh DIR     run into DIR, leaving the stored results alone
+    python tools/run_experiments.py --check         train the first steps of every stored run again, and compare
+    python tools/run_experiments.py --fresh DIR     read and write results in DIR, leaving the stored ones alone
 
-Each run leaves NAME.json (configuration, seed, learning curve, versions, sha256 of the weights) and NAME.npz (the
-weights) in notebooks/results. An interrupted run goes on where it stopped. Two processes, one BLAS thread each.
+Each run leaves NAME.json (the experiment, its learning curve, versions, sha256 of the weights) and NAME.npz (the
+weights) in notebooks/results; rrnn_helpers.run_experiments does the work. An interrupted run goes on where it stopped.
+Two processes, one BLAS thread each.
 
-For each model the learning rate is chosen first, by the same search: the same values, one seed that is not reported,
-and a budget long enough to leave the plateau. The value with the best last score wins.
+For each model and task the learning rate is chosen first, by the same search: the same values, one seed that is not
+reported, and as many steps as the reported runs have. The value with the best last score wins.
 """
 
 import argparse
-import hashlib
 import json
 import os
-import platform
 import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -27,16 +26,13 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
 import rrnn_helpers as rh  # noqa: E402
 
 RESULTS = ROOT / "notebooks" / "results"
 RATES = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
 SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
 READOUT = {"readout_sizes": (64, 64)}
-# What a run is made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search;
+# What the runs are made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search;
 # "seeds" stand for SEEDS.
 EXPERIMENTS = {
     "nth_farthest_3x2_core": {
@@ -95,43 +91,25 @@ for brief, (*task, steps) in BRIEF.items():
         EXPERIMENTS[f"{brief}_{model}"] = settings
 
 
-def names(name):
-    """The reported runs of an experiment."""
-    return {f"{name}_seed{seed}": seed for seed in EXPERIMENTS[name].get("seeds", SEEDS)}
+def plan(name, rate, seed):
+    """The entry of EXPERIMENTS as rrnn_helpers.run_experiments takes it."""
+    entry = EXPERIMENTS[name]
+    arguments = {"steps": entry["steps"], "batch_size": 128, "learning_rate": rate, "seed": seed, "eval_every": 250}
+    planned = {key: entry[key] for key in ("task", "model", "curriculum") if key in entry} | {"train": arguments}
+    return planned | ({"weights": False} if seed == SEARCH_SEED else {})
 
 
-def make(experiment, seed):
-    """The task and the untrained model of an experiment."""
-    name, arguments = experiment["task"]
-    task = getattr(rh, name)(**arguments)
-    name, arguments = experiment["model"]
-    return task, getattr(rh, name)(task.input_size, output_size=task.output_size, seed=seed, **arguments)
+def searches(name):
+    """The runs that choose the learning rate: {run: experiment}."""
+    if "rate_of" in EXPERIMENTS[name]:
+        return {}
+    return {search_name(name, rate): plan(name, rate, SEARCH_SEED) for rate in RATES}
 
 
-def run(name, experiment, rate, seed, folder):
-    """Train one model and write its .json and .npz; returns the name. Steps from an unfinished run are kept."""
-    folder = Path(folder)
-    task, model = make(experiment, seed)
-    arguments = {"steps": experiment["steps"], "batch_size": 128, "learning_rate": rate, "seed": seed}
-    arguments |= {"eval_every": 250}
-    part = folder / f".{name}.part.npz"
-    stages = [(getattr(rh, kind)(**sizes), score) for kind, sizes, score in experiment.get("curriculum", [])]
-    history = rh.train(model, task, curriculum=stages, checkpoint=part, progress=False, **arguments)
-    if seed != SEARCH_SEED:
-        rh.save_checkpoint(folder / f"{name}.npz", model)
-    record = {
-        "experiment": experiment, "parameters": model.flat.size, "train": arguments,
-        "curve": {key: np.round(column, 6).tolist() for key, column in history._asdict().items()},
-        "test": rh.evaluate(model, task, 10_000), "shortcuts": task.shortcuts(),
-        "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
-    }  # fmt: skip
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-        json.dump(record, file, indent=1)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, folder / f"{name}.json")
-    part.unlink()
-    return name
+def reported(folder, name):
+    """The reported runs of an experiment, at the learning rate that the search chose: {run: experiment}."""
+    seeds = EXPERIMENTS[name].get("seeds", SEEDS)
+    return {f"{name}_seed{seed}": plan(name, best_rate(folder, name), seed) for seed in seeds}
 
 
 def load(folder, name):
@@ -154,13 +132,19 @@ def best_rate(folder, name):
     return (min if "error" in record["test"] else max)(scores, key=scores.get)
 
 
-def run_all(jobs, folder):
-    """The jobs that are not done yet, two at a time."""
-    jobs = [job for job in jobs if not (folder / f"{job[0]}.json").exists()]
-    with ProcessPoolExecutor(2) as pool, tqdm(total=len(jobs), unit="run") as bar:
-        for future in as_completed([pool.submit(run, *job, folder) for job in jobs]):
-            bar.set_postfix_str(future.result())
-            bar.update()
+def check(folder, runs):
+    """Train each run up to its first evaluation again and compare: the same to rounding on the same kind of machine."""
+    bad = 0
+    for run, experiment in runs.items():
+        record, steps = load(folder, run), experiment["train"]["eval_every"]
+        short = experiment | {"train": experiment["train"] | {"steps": steps}}
+        again = rh.run_experiments({run: short}, progress=False)[run]["curve"]
+        then = {column: values[0] for column, values in record["curve"].items()}
+        same = all(abs(again[column][0] - then[column]) < 1e-3 for column in ("loss", "score"))
+        bad += not same
+        verdict = "" if same else "  DIFFERS"
+        print(f"{run}: step {steps}, loss {then['loss']:.4f} then, {again['loss'][0]:.4f} now{verdict}")
+    return bad
 
 
 def first(curve, axis, level):
@@ -199,7 +183,7 @@ def print_tables(folder):
     for rule, score in load(folder, f"{core}_seed{SEEDS[0]}")["shortcuts"].items():
         print(f"  shortcut: {rule}: {score:.3f}")
     for name in others:
-        scores = [load(folder, run)["test"]["accuracy"] for run in names(name)]
+        scores = [load(folder, run)["test"]["accuracy"] for run in reported(folder, name)]
         print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
     print("\nAll tasks, about two minutes of one core each, seed 1 (accuracy, or error for numbers)")
     for brief in BRIEF:
@@ -207,30 +191,39 @@ def print_tables(folder):
             r = load(folder, f"{brief}_{model}_seed1")
             c, better = r["curve"], min if "error" in r["test"] else max
             rule, fake = better(r["shortcuts"].items(), key=lambda item: item[1])
-            spent = f"rate {r['train']['learning_rate']:<7g}{c['step'][-1]:6} steps{c['seconds'][-1]:6.0f} s"
-            print(f"{brief:16}{model:6}{spent}{score(r):8.3f}   best shortcut {fake:.3f} ({rule})")
+            rate, steps, seconds = r["experiment"]["train"]["learning_rate"], c["step"][-1], c["seconds"][-1]
+            print(f"{brief:16}{model:6}rate {rate:<7g}{steps:6} steps{seconds:6.0f} s{score(r):8.3f}", end="   ")
+            print(f"best shortcut {fake:.3f} ({rule})")
 
 
 def main():
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="NAME", help="only runs whose name contains NAME")
+    parser.add_argument("--only", default="", metavar="NAME", help="only experiments whose name contains NAME")
     parser.add_argument("--list", action="store_true", help="list the runs and stop")
+    parser.add_argument("--check", action="store_true", help="train the first steps of stored runs again and stop")
     parser.add_argument("--fresh", type=Path, default=RESULTS, metavar="DIR", help="read and write results in DIR")
     options = parser.parse_args()
     folder = options.fresh
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = {name: experiment for name, experiment in EXPERIMENTS.items() if options.only in name}
-    searched = {name: experiment for name, experiment in chosen.items() if "rate_of" not in experiment}
-    searches = [(search_name(n, rate), e, rate, SEARCH_SEED) for n, e in searched.items() for rate in RATES]
+    chosen = [name for name in EXPERIMENTS if options.only in name]
+    if not chosen:
+        parser.error(f"--only {options.only}: no experiment has that in its name; there are {', '.join(EXPERIMENTS)}")
     if options.list:
-        for run_name in [job[0] for job in searches] + [r for n in chosen for r in names(n)]:
-            print("done " if (folder / f"{run_name}.json").exists() else "to do", run_name)
-        return
-    run_all(searches, folder)
-    run_all([(r, e, best_rate(folder, n), s) for n, e in chosen.items() for r, s in names(n).items()], folder)
+        for name in chosen:
+            for run in [*searches(name), *(f"{name}_seed{seed}" for seed in EXPERIMENTS[name].get("seeds", SEEDS))]:
+                print("done " if (folder / f"{run}.json").exists() else "to do", run)
+        return 0
+    if options.check:
+        return bool(check(folder, {run: plan for name in chosen for run, plan in reported(folder, name).items()}))
+    with ProcessPoolExecutor(2) as pool:
+        for stage in (searches, lambda name: reported(folder, name)):
+            runs = {run: planned for name in chosen for run, planned in stage(name).items()}
+            rh.run_experiments(runs, pool, folder=folder)
     if len(chosen) == len(EXPERIMENTS):
         print_tables(folder)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
