@@ -1,0 +1,127 @@
+"""Up the ladder of NthFarthest, to the paper's 8 vectors of 16 dims: one network a model, one rung after the other.
+
+    python tools/run_ladder.py core --hours 4     go on with the core until it has trained for 4 hours in all
+    python tools/run_ladder.py lstm --hours 4     the same with the LSTM
+    python tools/run_ladder.py core               how far it has come
+
+A rung is left when the running accuracy of its batches reaches a bound. Then, and at the end of the time, the weights
+are scored on fresh examples of their rung, for each n, and stored: notebooks/results/ladder_MODEL.json has a row a
+rung, ladder_MODEL_RUNG.npz the weights. An interrupted run goes on where it stopped.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+import rrnn_helpers as rh  # noqa: E402
+
+RESULTS = ROOT / "notebooks" / "results"
+LABELS, DIMS = 8, 16
+RUNGS = [  # vectors, dims, running accuracy at which the next one begins
+    (3, 2, 0.85), (4, 2, 0.80), (5, 2, 0.75), (6, 2, 0.75), (7, 2, 0.72), (8, 2, 0.72), (8, 4, 0.72), (8, 8, 0.72),
+    (8, 16, None),
+]  # fmt: skip
+READOUT = {"readout_sizes": (256, 256)}
+MODELS = {  # class, sizes, learning rate
+    "core": ("RelationalMemoryCore", {"num_slots": 8, "slot_size": 64, "num_heads": 4} | READOUT, 1e-3),
+    "lstm": ("LSTM", {"hidden_size": 256} | READOUT, 1e-3),
+}
+TRAIN = {"batch_size": 128, "eval_every": 1000, "seed": 1}
+CHUNK = 250  # steps between two looks at the rung and at the clock
+
+
+def rung_task(rung):
+    vectors, dims, _ = RUNGS[rung]
+    return rh.NthFarthest(vectors, dims, labels=LABELS, dims=DIMS)
+
+
+def by_n(model, task, examples=10_000, seed=1):
+    """Accuracy of the model for each n = 1..k."""
+    inputs, targets = task.sample(examples, np.random.default_rng(seed))
+    right = model.forward(inputs, return_sequences=False).argmax(axis=-1) == targets[:, 0]
+    n = inputs[:, 0, DIMS + LABELS : DIMS + 2 * LABELS].argmax(axis=-1) - (LABELS - task.num_vectors)
+    return [round(float(right[n == i].mean()), 4) for i in range(task.num_vectors)]
+
+
+def row(model, rung, history):
+    """What is stored of a rung: its end in steps, examples and seconds of training, and how well it is known."""
+    task = rung_task(rung)
+    return {
+        "vectors": RUNGS[rung][0], "dims": RUNGS[rung][1], "steps": int(history.step[-1]),
+        "examples": int(history.examples[-1]), "seconds": round(float(history.seconds[-1]), 1),
+        "test": rh.evaluate(model, task), "by_n": by_n(model, task), "shortcuts": task.shortcuts(),
+        "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
+    }  # fmt: skip
+
+
+def climb(name, hours, folder):
+    """Train until `hours` of training are spent in all. A look at the rung is taken every CHUNK steps only, so the
+    weights stored for a rung may have seen a little of the next one."""
+    kind, sizes, rate = MODELS[name]
+    task = rung_task(-1)
+    model = getattr(rh, kind)(task.input_size, output_size=task.output_size, seed=TRAIN["seed"], **sizes)
+    curriculum = [(rung_task(i), bound) for i, (_, _, bound) in enumerate(RUNGS[:-1])]
+    stored, part = folder / f"ladder_{name}.json", folder / f".ladder_{name}.part.npz"
+    rows = json.loads(stored.read_text())["rungs"] if stored.exists() else []
+    steps = rh.load_checkpoint(part)[1]["step"] if part.exists() else 0
+    while True:
+        steps += CHUNK
+        arguments = TRAIN | {"learning_rate": rate, "curriculum": curriculum, "checkpoint": part, "progress": False}
+        history = rh.train(model, task, steps, checkpoint_every=CHUNK, **arguments)
+        now, out_of_time = int(history.stage[-1]), bool(history.seconds[-1] >= 3600 * hours)
+        rows = [r for r in rows if r["passed"]]  # the row of a rung that time ran out on is written anew
+        first = RUNGS.index((rows[-1]["vectors"], rows[-1]["dims"], rows[-1]["bound"])) + 1 if rows else 0
+        for rung in range(first, now + out_of_time):
+            rows.append(row(model, rung, history) | {"bound": RUNGS[rung][2], "passed": rung < now})
+            rh.save_checkpoint(folder / f"ladder_{name}_{RUNGS[rung][0]}x{RUNGS[rung][1]}.npz", model)
+            record = {"model": MODELS[name][:2], "train": TRAIN | {"learning_rate": rate}, "rungs": rows}
+            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+                json.dump(record, file, indent=1)
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, stored)
+            print(describe(rows[-1]), flush=True)
+        if out_of_time:
+            return
+
+
+def describe(row):
+    best = max(row["shortcuts"].values())
+    return (
+        f"{row['vectors']} x {row['dims']:<3}{row['steps']:8} steps {row['examples']:11,} examples"
+        f"{row['seconds'] / 3600:6.2f} h   accuracy {row['test']['accuracy']:.3f} (best shortcut {best:.3f})"
+        f"   by n {' '.join(f'{a:.2f}' for a in row['by_n'])}{'' if row['passed'] else '   not passed'}"
+    )
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--hours", type=float, help="train until this many hours are spent in all")
+    parser.add_argument("--fresh", type=Path, default=RESULTS, metavar="DIR", help="read and write results in DIR")
+    options = parser.parse_args()
+    if options.hours is not None and not options.hours > 0:
+        parser.error(f"--hours must be above 0, got {options.hours}")
+    options.fresh.mkdir(parents=True, exist_ok=True)
+    if options.hours:
+        climb(options.model, options.hours, options.fresh)
+    elif (options.fresh / f"ladder_{options.model}.json").exists():
+        for row in json.loads((options.fresh / f"ladder_{options.model}.json").read_text())["rungs"]:
+            print(describe(row))
+    else:
+        print(f"ladder_{options.model} has not been started; give --hours")
+
+
+if __name__ == "__main__":
+    main()
