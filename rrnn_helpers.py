@@ -370,9 +370,12 @@ def _heads(x, num_heads):
     return x.reshape(*x.shape[:2], num_heads, -1).transpose(1, 2, 0, 3)
 
 
-def _attend(q, k, v, weights, out, scratch):
-    """weights = softmax(q k^T), out = weights v, for queries already divided by sqrt(d); all (batch, heads, ., .)."""
+def _attend(q, k, v, weights, out, scratch, mask=None):
+    """weights = softmax(q k^T), out = weights v, for queries already divided by sqrt(d); all (batch, heads, ., .).
+    mask (queries, keys), 0 or minus infinity, is added to the scores."""
     np.matmul(q, k.swapaxes(-1, -2), out=weights)
+    if mask is not None:
+        weights += mask
     top = weights.max()
     if top - weights.min() > 80:  # one shift for all is quick, and exact unless exp(-80) would be lost beside it
         top = weights.max(axis=-1, keepdims=True)
@@ -859,7 +862,7 @@ class _Model(_Parameters):
         for part in parts[1:]:
             flat += part[0]
         loss, hits = (sum(part[i] for part in parts) for i in (1, 2))
-        return loss, flat, _metrics(loss, hits, targets)
+        return loss, flat, _metrics(loss, hits, targets, asked)
 
     def _share(self, jobs):
         """_part of every job, the first one here and each other in a process of its own; [] if that does not work."""
@@ -882,7 +885,7 @@ class _Model(_Parameters):
         return parts
 
     def _part(self, inputs, targets, asked):
-        """Gradient, loss and share of targets right of a part of the batch, divided by what the whole batch asks."""
+        """Gradient and loss of a part of the batch, divided by what the whole batch asks, and how many it has right."""
         x, tape, layers = self._run(inputs, targets.shape[1])
         loss, hits, d_out = _loss(layers[-1], targets, asked)
         flat = np.zeros_like(self.flat)
@@ -897,35 +900,36 @@ class _Model(_Parameters):
     def _metrics(self, batch):
         """The metrics of loss_and_grads without the gradient."""
         inputs, targets, asked = self._check_batch(batch)
-        loss = hits = 0.0
+        loss, hits = 0.0, 0
         for start in range(0, len(inputs), 256):
             part = targets[start : start + 256]
             _, _, layers = self._run(inputs[start : start + 256], part.shape[1])
             part_loss, part_hits, _ = _loss(layers[-1], part, asked)
             loss, hits = loss + part_loss, hits + part_hits
-        return _metrics(loss, hits, targets)
+        return _metrics(loss, hits, targets, asked)
 
 
 def _loss(outputs, targets, asked):
-    """Loss and right answers, both over `asked`, and the gradient of outputs (answers * batch, output_size)."""
+    """Loss over `asked`, the number of right answers, and the gradient of outputs (answers * batch, output_size)."""
     targets = targets.swapaxes(0, 1).reshape(len(outputs), *targets.shape[2:])
     if targets.ndim == 2:
         d = outputs - targets
-        return float(np.vdot(d, d)) / asked, 0.0, d * (2 / asked)
+        return float(np.vdot(d, d)) / asked, 0, d * (2 / asked)
     shifted = outputs - outputs.max(axis=1, keepdims=True)
     p = np.exp(shifted)
     total = p.sum(axis=1)
     rows = np.flatnonzero(targets != -1)
     of = targets[rows]
     loss = float((np.log(total[rows]) - shifted[rows, of]).sum()) / asked
-    hits = float((outputs[rows].argmax(axis=1) == of).sum()) / asked
+    hits = int((outputs[rows].argmax(axis=1) == of).sum())
     p *= ((targets != -1) / (total * asked))[:, None].astype(p.dtype)
     p[rows, of] -= 1 / asked
     return loss, hits, p
 
 
-def _metrics(loss, hits, targets):
-    return {"loss": loss, "error": float(np.sqrt(loss))} if targets.ndim == 3 else {"loss": loss, "accuracy": hits}
+def _metrics(loss, hits, targets, asked):
+    of_kind = {"error": float(np.sqrt(loss))} if targets.ndim == 3 else {"accuracy": hits / asked}
+    return {"loss": loss} | of_kind
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -942,7 +946,8 @@ class RelationalMemoryCore(_Model):
         M' = f * M + i * tanh(C)      (gate_style None: M' = C)                  output = readout(flatten(M'))
 
     num_blocks repeats attention and MLP with the same weights. initial_memory is "identity", "zeros" or "random" (one
-    draw from the seed). readout_sizes are ReLU layers before the linear one. Memories are (batch, slots, slot_size).
+    draw from the seed). readout_sizes are ReLU layers before the linear one. attend_to="self" is not in the paper: each
+    slot sees itself and the input, no other slot (notebook 09 asks what that costs). Memories are (batch, slots, S).
     trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1), of
     the last block, the input being the last key; "input_gate" and "forget_gate" (batch, time, slots, S or 1).
     Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 02.
@@ -950,7 +955,7 @@ class RelationalMemoryCore(_Model):
 
     def __init__(self, input_size, output_size, num_slots=4, slot_size=64, num_heads=4, *, mlp_layers=2, num_blocks=1,
                  gate_style="unit", qkv_norm=True, initial_memory="identity", forget_bias=1.0, input_bias=0.0,
-                 readout_sizes=(), seed=0, dtype=np.float32):  # fmt: skip
+                 readout_sizes=(), seed=0, dtype=np.float32, attend_to="all"):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.input_size, self.output_size = _whole("input_size", input_size), _whole("output_size", output_size)
         self.num_slots, self.slot_size = _whole("num_slots", num_slots), _whole("slot_size", slot_size)
@@ -959,6 +964,7 @@ class RelationalMemoryCore(_Model):
         _check_heads(slot_size, num_heads)
         _choice("gate_style", gate_style, ("unit", "memory", None))
         self.qkv_norm = _choice("qkv_norm", qkv_norm, (True, False))
+        self.attend_to = _choice("attend_to", attend_to, ("all", "self"))
         self.forget_bias = _number("forget_bias", forget_bias, finite=False)
         self.input_bias = _number("input_bias", input_bias, finite=False)
         self.readout_sizes = config["readout_sizes"] = _sizes(readout_sizes)
@@ -977,6 +983,10 @@ class RelationalMemoryCore(_Model):
         self._gate_size = gate_size
         self._create(config, shapes | _readout_shapes(num_slots * S, self.readout_sizes, output_size))
         self.first_memory = first.astype(self.dtype)
+        self._mask = None
+        if attend_to == "self":  # each slot looks at itself and at the input, the last row
+            sees = np.eye(num_slots, num_slots + 1, dtype=bool) | (np.arange(num_slots + 1) == num_slots)
+            self._mask = np.where(sees, 0, -np.inf).astype(self.dtype)
 
     def _tape_shapes(self, steps, batch):
         N, S, G, blocks, L = self.num_slots, self.slot_size, self._gate_size, self.num_blocks, self.mlp_layers
@@ -1056,7 +1066,8 @@ class RelationalMemoryCore(_Model):
                     q = np.multiply(q, folded.g_q, out=tape.q[t, b])
                     q += folded.beta_q
                 q, k, v = self._qkv(qkv, q)
-                _attend(q, k, v, tape.weights[t, b], _heads(attended, self.num_heads), tape.d_weights[0])
+                heads = _heads(attended, self.num_heads)
+                _attend(q, k, v, tape.weights[t, b], heads, tape.d_weights[0], self._mask)
                 if self.qkv_norm:
                     attended = np.multiply(attended, folded.g_v, out=n_u)
                     attended += folded.beta_v

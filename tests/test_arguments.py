@@ -92,6 +92,7 @@ BAD_CALLS = [
     (lambda: core(mlp_layers=-1), V, "mlp_layers.*at least 0.*-1"),
     (lambda: core(mlp_layers=False), T, "mlp_layers.*False"),
     (lambda: core(num_blocks=0), V, "num_blocks.*at least 1.*0"),
+    (lambda: core(attend_to="none"), V, "attend_to.*'all', 'self'.*'none'"),
     (lambda: core(gate_style="lstm"), V, "gate_style.*unit.*memory.*None.*lstm"),
     (lambda: core(gate_style=False), V, "gate_style.*unit.*False"),
     (lambda: core(gate_style=["unit"]), V, "gate_style.*unit"),
@@ -248,7 +249,7 @@ BAD_CALLS = [
     (lambda: TASK.solve(SAMPLE[0]), V, "inputs.*3 axes"),
     (lambda: TASK.solve(SAMPLE[:, :1]), V, r"inputs.*2, 9\).*\(1, 1, 9\)"),
     (lambda: TASK.solve(np.full_like(SAMPLE, np.nan)), V, "inputs.*finite"),
-    (lambda: TASK.describe(SAMPLE), V, "inputs.*3 axes"),
+    (lambda: TASK.describe(SAMPLE), V, "inputs_i.*2 axes"),
     (lambda: TASK.draw(SAMPLE[0, :, :4]), V, "inputs.*9"),
     # training
     (lambda: adam([0.0, 1.0]), T, "flat.*one-dimensional"),

@@ -75,6 +75,8 @@ VARIANTS = {
     "core, identity": lambda: core(initial_memory="identity", num_slots=3),
     "core, zeros": lambda: core(initial_memory="zeros"),
     "core, one slot": lambda: core(num_slots=1),
+    "core, each slot for itself": lambda: core(attend_to="self", num_slots=3),
+    "core, each slot for itself, 2 blocks, no qkv norm": lambda: core(attend_to="self", num_blocks=2, qkv_norm=False),
     "core, one head": lambda: core(num_heads=1),
     "core, as many heads as numbers": lambda: core(num_heads=4),
     "core, slots of one number": lambda: core(slot_size=1, num_heads=1, qkv_norm=False),

@@ -595,3 +595,21 @@ def test_multi_head_attention_is_its_heads_side_by_side(heads):
         np.testing.assert_allclose(output[example], attend(q, k, v, heads), rtol=1e-10)
     projected, _ = rh.multi_head_attention(x, memory, params | {"W_o": np.eye(4)[:, :2]}, heads)
     np.testing.assert_allclose(projected, output[..., :2])
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_blocks": 2, "gate_style": "memory"}, {"qkv_norm": False}])
+def test_slots_that_see_only_themselves_are_cores_of_one_slot(settings):
+    """attend_to="self": each slot does what a core with that one slot does."""
+    settings = settings | {"dtype": np.float64, "seed": 4, "initial_memory": "random"}
+    many = rh.RelationalMemoryCore(3, 2, 3, 8, 2, attend_to="self", **settings)
+    x = np.random.default_rng(0).normal(size=(5, 4, 3)) * 30  # large scores: minus infinity must not win
+    trace = many.trace(x)
+    for slot in range(3):
+        one = rh.RelationalMemoryCore(3, 2, 1, 8, 2, **settings)
+        for name, array in one.params.items():
+            array[:] = many.params[name] if not name.startswith("W_out") else 0
+        one.first_memory[:] = many.first_memory[slot]
+        np.testing.assert_allclose(one.trace(x)["memory"][:, :, 0], trace["memory"][:, :, slot], rtol=1e-10, atol=1e-12)
+    others = ~(np.eye(3, 4, dtype=bool) | (np.arange(4) == 3))
+    assert not trace["attention"][..., others].any()
+    np.testing.assert_allclose(trace["attention"].sum(axis=-1), 1)

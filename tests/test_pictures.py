@@ -310,7 +310,7 @@ SIGNATURES = """
     check_gradients(model, batch, *, per_parameter=None, step=1e-05, rng=None)
     scaled_dot_product_attention(q, k, v, mask=None)
     multi_head_attention(x, memory, params, num_heads, mask=None)
-    RelationalMemoryCore(input_size, output_size, num_slots=4, slot_size=64, num_heads=4, *, mlp_layers=2, num_blocks=1, gate_style='unit', qkv_norm=True, initial_memory='identity', forget_bias=1.0, input_bias=0.0, readout_sizes=(), seed=0, dtype=float32)
+    RelationalMemoryCore(input_size, output_size, num_slots=4, slot_size=64, num_heads=4, *, mlp_layers=2, num_blocks=1, gate_style='unit', qkv_norm=True, initial_memory='identity', forget_bias=1.0, input_bias=0.0, readout_sizes=(), seed=0, dtype=float32, attend_to='all')
     RelationalMemory(num_slots, slot_size, num_heads, input_size=None, *, seed=0, dtype=float32)
     RelationalMemory.initial_memory(self, batch_size, kind='identity')
     RelationalMemory.forward(self, memory, input_vec=None)

@@ -5,8 +5,8 @@
     python tools/run_ladder.py core               how far it has come
 
 A rung is left when the running accuracy of its batches reaches a bound. Then, and at the end of the time, the weights
-are scored on fresh examples of their rung, for each n, and stored: notebooks/results/ladder_MODEL.json has a row a
-rung, ladder_MODEL_RUNG.npz the weights. An interrupted run goes on where it stopped.
+are scored on fresh examples of their rung, for each n: notebooks/results/ladder_MODEL.json has a row a rung, and
+ladder_MODEL.npz the last weights. An interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def climb(name, hours, folder):
         first = RUNGS.index((rows[-1]["vectors"], rows[-1]["dims"], rows[-1]["bound"])) + 1 if rows else 0
         for rung in range(first, now + out_of_time):
             rows.append(row(model, rung, history) | {"bound": RUNGS[rung][2], "passed": rung < now})
-            rh.save_checkpoint(folder / f"ladder_{name}_{RUNGS[rung][0]}x{RUNGS[rung][1]}.npz", model)
+            rh.save_checkpoint(folder / f"ladder_{name}.npz", model)
             record = {"model": MODELS[name][:2], "train": TRAIN | {"learning_rate": rate}, "rungs": rows}
             with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
                 json.dump(record, file, indent=1)
