@@ -1565,14 +1565,17 @@ class NthFarthest(_Task):
         distances, _ = self._distances(x[None], labels[None], m[None])
         answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
         colours = [COLOURS[1] if label == m else COLOURS[2] if label == answer else COLOURS[0] for label in labels]
-        figure, (left, right) = _figure(1, 2, (9, 3.6), gap=1.5)
-        if self.num_dims == 2:
+        planar = self.num_dims == 2
+        figure, (left, right) = _figure(1, 2, (9 if planar else 10, 3.6), left=0.7 if planar else 1.8, gap=1.5)
+        if planar:
             left.scatter(*x.T, c=colours, s=120)
             for label, row in zip(labels, x, strict=True):
                 left.annotate(str(label), row, (8, 6), textcoords="offset points", fontsize=12)
             left.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xlabel="first number", ylabel="second number", aspect="equal")
         else:
-            _heat(left, x, "number", "step", vmin=-1, vmax=1)
+            _heat(left, x, "number (blue: -1, white: 0, red: 1)", "step", vmin=-1, vmax=1)
+            roles = {answer: " (answer)"} | {m: " (m)"} | ({m: " (m, answer)"} if m == answer else {})
+            left.set_yticks(range(len(x)), [f"{t}: vector {i}{roles.get(i, '')}" for t, i in enumerate(labels, 1)])
         left.set_title(f"n = {n}, m = {m}: the answer is {answer}")
         order = np.argsort(-distances[0])
         right.barh(range(len(order)), distances[0][order], color=[colours[i] for i in order])
@@ -1752,7 +1755,7 @@ class Sorting(_Task):
             axis.text(steps.mean(), 1.17 * V, name, ha="center", va="center")
         axis.axvspan(L + 0.5, 2 * L + 0.5, color="#eeeeee", zorder=0)
         axis.set(xlim=(0.5, 2 * L + 0.5), ylim=(-0.5, 1.25 * V), yticks=range(0, V, -(-V // 8)))
-        axis.locator_params(axis="x", integer=True)
+        axis.set(xticks=range(1, 2 * L + 1, -(-L // 8)))
         axis.set(xlabel="step", ylabel="value", title="the answer: the values in ascending order")
         return figure
 
@@ -1843,6 +1846,8 @@ class ObjectTracking(_Task):
 
     def draw(self, inputs_i):
         """One example (num_steps + 1, input_size) as a matplotlib Figure: the paths as far as shown, and the input."""
+        from matplotlib.patheffects import withStroke
+
         batch, G = self._example(inputs_i), self.grid_size
         (who,), (places,), (asked,) = self._read(batch)
         cells, (answer,) = self._cells(places), self._cells(self.solve(batch)[0])
@@ -1857,7 +1862,8 @@ class ObjectTracking(_Task):
             left.scatter(*path[-1], s=40, marker=marker, color=colour, zorder=4)
             if name == asked:
                 left.scatter(*path[-1], s=330, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
-            left.annotate(name, path[-1], 16 * aside, textcoords="offset points", ha="center", va="center", zorder=6)
+            left.annotate(name, path[-1], 16 * aside, textcoords="offset points", ha="center", va="center", zorder=6,
+                          path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
         edges = np.arange(G + 1) - 0.5
         left.hlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
         left.vlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
@@ -2091,7 +2097,6 @@ class StoryQA(_Task):
 
 
 _OPERATIONS = {"add": ("+",), "control": ("if", "for"), "program": ("+", "-", "*", "if", "for")}
-_CHARACTERS = "0123456789+-*=<>()[] xifelsor"
 _ANSWERS = "0123456789."  # "." stands for the end mark, class 10
 
 
@@ -2120,7 +2125,8 @@ class ProgramEvaluation(_Task):
     something to compute (int64 holds every product). Taught in notebook 04.
     """
 
-    output_size, input_size = 11, len(_CHARACTERS) + 1
+    CHARACTERS = "0123456789+-*=<>()[] xifelsor"  # the columns of the one-hot, in this order
+    output_size, input_size = 11, len(CHARACTERS) + 1
 
     def __init__(self, kind="add", nesting=1, length=2, *, sizes="mix"):
         self.kind = _choice("kind", kind, (*_OPERATIONS, "copy", "reverse", "double"))
@@ -2154,7 +2160,7 @@ class ProgramEvaluation(_Task):
         texts, answers = self._texts(batch_size, length, nesting, rng)
         steps = np.full((batch_size, self.num_inputs), self.input_size - 1)  # the flag, but for the steps of the text
         padded = np.strings.rjust(texts, self.text_steps, "_")
-        steps[:, : self.text_steps] = _characters(padded, self.text_steps, _CHARACTERS)
+        steps[:, : self.text_steps] = _characters(padded, self.text_steps, self.CHARACTERS)
         return Batch(_one_hot(steps, self.input_size), self._targets(answers))
 
     def _texts(self, batch_size, length, nesting, rng):
@@ -2202,7 +2208,7 @@ class ProgramEvaluation(_Task):
         """The texts as a list of strings, read from the encoded inputs."""
         one_hots = inputs[:, : self.text_steps, :-1]
         found = np.where(one_hots.any(axis=-1), one_hots.argmax(axis=-1), -1)
-        return ["".join(row) for row in np.array([*_CHARACTERS, ""])[found]]
+        return ["".join(row) for row in np.array([*self.CHARACTERS, ""])[found]]
 
     def _steps(self, text, naive=False):
         """The operations of a text, innermost first, as (what it says, its result, its value). naive does without what
