@@ -1543,7 +1543,7 @@ class NthFarthest(_Task):
         return float((self._answer(x, labels, n, m, norms) == batch.targets).mean())
 
     def shortcuts(self):
-        """{rule: accuracy} of chance and of the two rules that look at no pair of vectors. The last one is measured."""
+        """{rule: accuracy} of chance and of two rules that measure no distance to vector m; the last is measured."""
         k = self.num_vectors
         return {"chance": 1 / k, "n = k means m, else guess": 2 / k, "rank by norm, n = k means m": self._norm_rule}
 
@@ -1564,23 +1564,24 @@ class NthFarthest(_Task):
         x, labels, n, m = (part[0] for part in self._read(self._example(inputs_i)))
         distances, _ = self._distances(x[None], labels[None], m[None])
         answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
-        colours = [COLOURS[1] if label == m else COLOURS[2] if label == answer else COLOURS[0] for label in labels]
+        kinds = [1 if label == m else 2 if label == answer else 0 for label in labels]
+        roles = {answer: " (answer)"} | {m: " (m, answer)" if m == answer else " (m)"}
+        names = [f"vector {label}{roles.get(label, '')}" for label in labels]
         planar = self.num_dims == 2
-        figure, (left, right) = _figure(1, 2, (9 if planar else 10, 3.6), left=0.7 if planar else 1.8, gap=1.5)
+        figure, (left, right) = _figure(1, 2, (9 if planar else 10, 3.6), left=0.7 if planar else 1.8, gap=1.6)
         if planar:
-            left.scatter(*x.T, c=colours, s=120)
-            for label, row in zip(labels, x, strict=True):
+            for label, row, kind in zip(labels, x, kinds, strict=True):
+                left.scatter(*row, color=COLOURS[kind], marker="osD"[kind], s=110)
                 left.annotate(str(label), row, (8, 6), textcoords="offset points", fontsize=12)
             left.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xlabel="first number", ylabel="second number", aspect="equal")
         else:
             _heat(left, x, "number (blue: -1, white: 0, red: 1)", "step", vmin=-1, vmax=1)
-            roles = {answer: " (answer)"} | {m: " (m)"} | ({m: " (m, answer)"} if m == answer else {})
-            left.set_yticks(range(len(x)), [f"{t}: vector {i}{roles.get(i, '')}" for t, i in enumerate(labels, 1)])
+            left.set_yticks(range(len(x)), [f"{t}: {name}" for t, name in enumerate(names, 1)])
         left.set_title(f"n = {n}, m = {m}: the answer is {answer}")
         order = np.argsort(-distances[0])
-        right.barh(range(len(order)), distances[0][order], color=[colours[i] for i in order])
-        right.set(yticks=range(len(order)), xlabel=f"distance to vector {m}", title="farthest first")
-        right.set_yticklabels([f"vector {labels[i]}" + (" (answer)" if labels[i] == answer else "") for i in order])
+        right.barh(range(len(order)), distances[0][order], color=[COLOURS[kinds[i]] for i in order])
+        right.set(xlabel=f"distance to vector {m}", title="farthest first")
+        right.set_yticks(range(len(order)), [names[i] for i in order])
         right.invert_yaxis()
         return figure
 
@@ -1846,8 +1847,6 @@ class ObjectTracking(_Task):
 
     def draw(self, inputs_i):
         """One example (num_steps + 1, input_size) as a matplotlib Figure: the paths as far as shown, and the input."""
-        from matplotlib.patheffects import withStroke
-
         batch, G = self._example(inputs_i), self.grid_size
         (who,), (places,), (asked,) = self._read(batch)
         cells, (answer,) = self._cells(places), self._cells(self.solve(batch)[0])
@@ -1858,12 +1857,11 @@ class ObjectTracking(_Task):
             path = cells[who == name] + 0.22 * aside
             colour, marker = COLOURS[name % 7], MARKERS[(name + name // 7) % 7]
             left.plot(*path.T, color=colour, linewidth=3 if name == asked else 1.2)
-            left.scatter(*path[0], s=110, marker=marker, facecolors="white", edgecolors=colour, linewidths=2, zorder=3)
-            left.scatter(*path[-1], s=40, marker=marker, color=colour, zorder=4)
+            left.scatter(*path[0], s=25, marker=marker, color=colour, zorder=3)
+            left.scatter(*path[-1], s=170, marker=marker, facecolors="white", edgecolors=colour, linewidths=2, zorder=4)
+            left.text(*path[-1], name, ha="center", va="center_baseline", fontsize=8, zorder=6)
             if name == asked:
-                left.scatter(*path[-1], s=330, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
-            left.annotate(name, path[-1], 16 * aside, textcoords="offset points", ha="center", va="center", zorder=6,
-                          path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
+                left.scatter(*path[-1], s=480, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
         edges = np.arange(G + 1) - 0.5
         left.hlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
         left.vlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
@@ -1871,7 +1869,7 @@ class ObjectTracking(_Task):
         left.set(xlim=around, ylim=around, xticks=ticks, yticks=ticks, aspect="equal")
         left.set(xlabel="x (cell)", ylabel="y (cell)")
         question = f"where is object {asked}? The answer is cell ({answer[0]}, {answer[1]})"
-        left.set_title(f"{question}\nhollow: first shown, filled: last shown, ringed: answer", fontsize=10)
+        left.set_title(f"{question}\nsmall: first shown, numbered: last shown, ringed: answer", fontsize=10)
         _encoding(right, batch[0], {"identity": self.num_objects, "x": 1, "y": 1, "flag": 1})
         return figure
 
@@ -2045,18 +2043,22 @@ class StoryQA(_Task):
         roomy = T <= 40  # beyond, sentences do not fit below the columns, nor names into them
         ticks = [f"{t}  {fact}" for t, fact in enumerate([*facts, f"Where is {asked}?"], 1)]
         bottom = 0.5 + 0.0557 * max(map(len, ticks)) if roomy else 0.6
-        height = max(0.45 * len(rows) + bottom + 0.45, 0.17 * self.num_places + 1.6)  # the second is the key's
+        height = max(0.45 * len(rows) + bottom + 0.6, 0.17 * self.num_places + 1.6)  # the second is the key's
         size, left = (min(12, max(6, 0.5 * T + 3.4)), height), 0.4 + 0.085 * max(map(len, rows))
-        figure, (axis,) = _figure(1, 1, size, left=left, right=1.65, bottom=bottom, top=0.45)
+        figure, (axis,) = _figure(1, 1, size, left=left, right=1.65, bottom=bottom, top=0.6)
 
         def short(name):
             """The first letter of a name, or the number of what has none."""
             return name.split()[-1] if name[-1].isdigit() else name.removeprefix("the ")[0].upper()
 
+        def shade(place):
+            """A pale colour; the two blues are far apart in this order."""
+            return COLOURS[(0, 1, 2, 3, 5, 6, 4)[place % 7]] + "55"
+
         written, shown = {}, str if roomy and P <= len(self.NAMES["person"]) else short
 
         def cell(row, t, place, holder=None, **style):
-            axis.add_patch(Rectangle((t - 0.5, row - 0.45), 1, 0.9, facecolor=COLOURS[place % 7] + "55", **style))
+            axis.add_patch(Rectangle((t - 0.5, row - 0.45), 1, 0.9, facecolor=shade(place), **style))
             texts = short(self._called("place", place)), "" if holder is None else shown(rows[holder])
             if roomy or written.get(row) != texts:  # in narrow columns only what is new
                 axis.text(t, row - 0.14, texts[0], ha="center", va="center", fontsize=9)
@@ -2081,7 +2083,8 @@ class StoryQA(_Task):
         cell(row, T + 1, answer, **edge)
         axis.add_patch(Rectangle((0.5, row - 0.45), T, 0.9, facecolor="none", **edge))
         axis.set(xlim=(0.4, T + 1.6), ylim=(len(rows) - 0.5, -0.5), xlabel="step")
-        axis.set_title(f"Where is {asked}? In {self._called('place', answer)}.")
+        title = f"Where is {asked}? In {self._called('place', answer)}."
+        axis.set_title(f"{title}\nletter: place   small name below a thing: who holds it", fontsize=10)
         axis.set_yticks(range(len(rows)), rows)
         axis.get_yticklabels()[row].set_fontweight("bold")
         if roomy:
@@ -2090,9 +2093,8 @@ class StoryQA(_Task):
         key = [Line2D([], [], marker=mark, label=name, **line) for mark, name in zip(">^v", self.ACTIONS)]
         for i in range(self.num_places):
             name = self._called("place", i)
-            key.append(Patch(facecolor=COLOURS[i % 7] + "55", label=f"{short(name)}  {name}"))
-        axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False,
-                    title="below a thing: its holder", title_fontsize=8)  # fmt: skip
+            key.append(Patch(facecolor=shade(i), label=f"{short(name)}  {name}"))
+        axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
         return figure
 
 
@@ -2335,14 +2337,16 @@ class ProgramEvaluation(_Task):
                 face = shades.get(character, shade)
                 axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, edgecolor="white"))
                 axis.text(x, y, character, ha="center", va="center_baseline", family="monospace")
-        labels = [label for i in range(strips) for label in (f"input from step {1 + i * columns}", "target")]
+        start = "input" if strips == 1 else "input from step {}"
+        labels = [label for i in range(strips) for label in (start.format(1 + i * columns), "target")]
         axis.set_yticks([y for y in range(high) if y % 3 != 2], labels)
-        axis.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5), xlabel="steps after the first of the row")
-        axis.set_xticks(range(0, columns, 5))
+        axis.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+        axis.set_xticks(range(0, columns, 5), [at + (strips == 1) for at in range(0, columns, 5)])
+        axis.set_xlabel("step" if strips == 1 else "steps after the first of the row", loc="left")
         axis.spines[:].set_visible(False)
         note = "grey: empty step   ␣: space   ?: answer step (flag)   ■: end mark   –: not asked"
         shown = answer if len(answer) <= 40 else f"{answer[:20]}…{answer[-18:]}"
-        axis.set_title(f"{self.kind}: the answer is {shown}\n{note}", fontsize=10)
+        axis.set_title(f"{self.kind}: the answer is {shown}\n{note}", fontsize=10, loc="left")
         return figure
 
 

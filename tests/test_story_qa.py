@@ -312,7 +312,7 @@ def test_draw(task):
     figure.draw_without_rendering()
     (axis,) = figure.axes
     assert axis.get_xlabel() == "step" and len(axis.get_yticklabels()) == task.num_people + task.num_objects
-    assert axis.get_title() == task.describe(inputs[0]).splitlines()[-1]
+    assert axis.get_title().splitlines()[0] == task.describe(inputs[0]).splitlines()[-1]
     (asked,) = [label.get_text() for label in axis.get_yticklabels() if label.get_fontweight() == "bold"]
     assert f"Where is {asked}?" in axis.get_title()
     letters = [text.get_text() for text in axis.texts if text.get_position()[0] == task.num_inputs]
