@@ -448,7 +448,8 @@ def test_draw(sizes):
     assert shown == answer or (len(answer) > 40 and answer.startswith(shown.split("…")[0]))
     assert axis.get_xlabel()
     labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels[0] == ("input from step 1" if len(labels) > 2 else "input") and labels[1::2] == ["target"] * (len(labels) // 2)
+    assert labels[0] == ("input from step 1" if len(labels) > 2 else "input")
+    assert labels[1::2] == ["target"] * (len(labels) // 2)
     cells = {(round(cell.get_position()[1]), round(cell.get_position()[0])): cell.get_text() for cell in axis.texts}
     in_rows = [cells[y, x] for which in (0, 1) for y, x in sorted(cells) if y % 3 == which]
     given_, wanted = "".join(in_rows[: task.num_inputs]), "".join(in_rows[task.num_inputs :])
