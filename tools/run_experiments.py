@@ -62,7 +62,7 @@ EXPERIMENTS = {
         "seeds": (1, 2, 3),
     },
 }
-# Every other task, with both models: sizes, and steps that take about two minutes of one core. One seed is reported.
+# Every other task, with both models: sizes, and steps for about two minutes of an idle core. One seed is reported.
 MODELS = {
     "core": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
     "lstm": ("LSTM", {"hidden_size": 128} | READOUT),
@@ -185,7 +185,7 @@ def print_tables(folder):
     for name in others:
         scores = [load(folder, run)["test"]["accuracy"] for run in reported(folder, name)]
         print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
-    print("\nAll tasks, about two minutes of one core each, seed 1 (accuracy, or error for numbers)")
+    print("\nAll tasks, steps for about two minutes of an idle core, seed 1 (accuracy, or error for numbers)")
     for brief in BRIEF:
         for model in MODELS:
             r = load(folder, f"{brief}_{model}_seed1")
