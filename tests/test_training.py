@@ -523,3 +523,12 @@ def test_gradients_too_long_to_square_in_float32_are_clipped_or_stopped():
     except FloatingPointError:
         pass
     assert np.isfinite(model.flat).all()
+
+
+def test_a_mix_of_sizes_is_scored_at_the_largest():
+    mix, fixed = (rh.ProgramEvaluation("copy", 1, 3, sizes=sizes) for sizes in ("mix", "fixed"))
+    model = rh.LSTM(mix.input_size, 8, mix.output_size)
+    assert rh.evaluate(model, mix, 200) == rh.evaluate(model, fixed, 200)
+    inputs, targets = fixed.sample(50, np.random.default_rng([0, 1]))  # the held-out set of a run with seed 0
+    history = run(model, 10, mix)
+    assert history.loss[-1] == pytest.approx(model.loss_and_grads(rh.Batch(inputs, targets))[0], rel=1e-5)
