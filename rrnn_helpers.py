@@ -248,7 +248,7 @@ def scaled_dot_product_attention(q, k, v, mask=None):
     for name, array in (("q", q), ("k", k), ("v", v)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite, but holds NaN or infinite values")
-    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])  # (..., queries, keys)
+    scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5  # (..., queries, keys); a Python float keeps float32
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype != bool:

@@ -613,3 +613,9 @@ def test_slots_that_see_only_themselves_are_cores_of_one_slot(settings):
     others = ~(np.eye(3, 4, dtype=bool) | (np.arange(4) == 3))
     assert not trace["attention"][..., others].any()
     np.testing.assert_allclose(trace["attention"].sum(axis=-1), 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_attention_keeps_the_dtype(dtype):
+    q = np.ones((2, 3), dtype)
+    assert [array.dtype for array in rh.scaled_dot_product_attention(q, q, q)] == [dtype, dtype]
