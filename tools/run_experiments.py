@@ -79,10 +79,15 @@ BRIEF = {
     "program_add": (
         "ProgramEvaluation", {"kind": "add", "nesting": 1, "length": 3}, {"core": 1800, "lstm": 5500},
     ),
+    "program_reverse": (
+        "ProgramEvaluation", {"kind": "reverse", "nesting": 1, "length": 5}, {"core": 1800, "lstm": 5500},
+    ),
 }  # fmt: skip
 for brief, (*task, steps) in BRIEF.items():
     for model, arguments in MODELS.items():
         settings = {"task": tuple(task), "model": arguments, "steps": steps[model], "seeds": (1,)}
+        if brief.startswith("program"):  # no search of their own yet
+            settings["rate_of"] = f"nth_farthest_3x2_{model}"
         EXPERIMENTS[f"{brief}_{model}"] = settings
 
 
