@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from task_checks import check_agreement, check_seeds, sample
 
 import rrnn_helpers as rh
 from rrnn_helpers import ObjectTracking, PairMatching, Sorting
@@ -27,10 +28,6 @@ def pair_matchings(draw):
 sortings = st.builds(Sorting, st.integers(1, 6), st.integers(2, 7))
 trackings = st.builds(ObjectTracking, st.integers(1, 5), st.integers(2, 5), st.integers(1, 10))
 tasks = st.one_of(pair_matchings(), sortings, trackings)
-
-
-def sample(task, batch_size, seed):
-    return task.sample(batch_size, np.random.default_rng(seed))
 
 
 def hot(part):
@@ -81,14 +78,7 @@ def brute_force(task, inputs_i):
 @quick
 @given(tasks, seeds, st.integers(1, 8))
 def test_targets_oracle_and_brute_force_agree(task, seed, batch_size):
-    batch = sample(task, batch_size, seed)
-    assert isinstance(batch, rh.Batch)
-    inputs, targets = batch
-    assert inputs.dtype == np.float32 and inputs.shape == (batch_size, task.num_inputs, task.input_size)
-    solved = task.solve(inputs)
-    assert solved.dtype == targets.dtype and solved.shape == targets.shape
-    np.testing.assert_array_equal(solved, targets)
-    assert [brute_force(task, inputs_i) for inputs_i in inputs] == targets.tolist()
+    check_agreement(task, brute_force, seed, batch_size)
 
 
 TASKS = [
@@ -150,10 +140,7 @@ def test_tracking_encoding(task, seed):
 @quick
 @given(tasks, seeds)
 def test_one_seed_is_one_batch(task, seed):
-    one, same, other = sample(task, 40, seed), sample(task, 40, seed), sample(task, 40, seed + 1)
-    np.testing.assert_array_equal(one.inputs, same.inputs)
-    np.testing.assert_array_equal(one.targets, same.targets)
-    assert not np.array_equal(one.inputs, other.inputs)
+    check_seeds(task, seed)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=repr)

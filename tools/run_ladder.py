@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -50,8 +49,8 @@ def by_n(model, task, examples=10_000, seed=1):
     """Accuracy of the model for each n = 1..k."""
     inputs, targets = task.sample(examples, np.random.default_rng(seed))
     right = model.forward(inputs, return_sequences=False).argmax(axis=-1) == targets[:, 0]
-    n = inputs[:, 0, DIMS + LABELS : DIMS + 2 * LABELS].argmax(axis=-1) - (LABELS - task.num_vectors)
-    return [round(float(right[n == i].mean()), 4) for i in range(task.num_vectors)]
+    _, _, n, _ = task._read(inputs)
+    return [round(float(right[n == i].mean()), 4) for i in range(1, task.num_vectors + 1)]
 
 
 def row(model, rung, history):
@@ -86,10 +85,8 @@ def climb(name, hours, folder):
             rows.append(row(model, rung, history) | {"bound": RUNGS[rung][2], "passed": rung < now})
             rh.save_checkpoint(folder / f"ladder_{name}.npz", model)
             record = {"model": MODELS[name][:2], "train": TRAIN | {"learning_rate": rate}, "rungs": rows}
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-                json.dump(record, file, indent=1)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, stored)
+            with rh._replacing(stored) as file:
+                file.write(json.dumps(record, indent=1).encode())
             print(describe(rows[-1]), flush=True)
         if out_of_time:
             return
