@@ -46,8 +46,9 @@ __all__ = [
     "RelationalMemoryCore", "RelationalMemory", "RelationalRNNCell", "RelationalRNN", "LSTM",
     "Batch", "NthFarthest", "PairMatching", "ObjectTracking", "StoryQA", "Sorting", "ProgramEvaluation",
     "Adam", "History", "train", "evaluate", "save_checkpoint", "load_checkpoint", "CheckpointError",
-    "run_experiments",
-    "plot_attention", "plot_memory", "plot_curves", "show_figure", "LiveFigure", "show_source", "claim",
+    "run_experiments", "load_records", "mean_interval",
+    "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "LiveFigure", "show_source",
+    "claim",
 ]  # fmt: skip
 
 EPSILON = 1e-5  # inside the root of every layer norm
@@ -1314,12 +1315,15 @@ class _CellPart:
         """All steps from the states in tape.h[0], tape.c[0], tape.Z[0]. Nothing flows from the memory back to the
         LSTM, so the LSTM runs first over all steps, then the memory, then the layer that joins them."""
         P, N, H = self.params, self.num_slots, self.hidden_size
-        _lstm_unroll(P, x, tape)
+        self._hidden(x, tape)
         tape.p[:] = _project(P, tape.h[1:])
         _memory_unroll(P, tape, self.num_heads)
         tape.h_r[..., :H] = tape.h[1:]
         tape.h_r[..., H:] = tape.Z[1:, :N].mean(axis=1) @ P["W_memory_read"] + P["b_memory_read"]
         np.tanh(tape.h_r @ P["W_combine"] + P["b_combine"], out=tape.output)
+
+    def _hidden(self, x, tape):
+        _lstm_unroll(self.params, x, tape)
 
     def _states(self, tape):
         return tape.h[-1].copy(), tape.c[-1].copy(), tape.Z[-1, : self.num_slots].swapaxes(0, 1).copy()
@@ -1351,15 +1355,23 @@ class RelationalRNNCell(_CellPart, _Parameters):
 class RelationalRNN(_CellPart, _Model):
     """The cell over a sequence, with a readout: y = readout(output). Its state is h, c and memory.
 
+    use_lstm=False puts a layer without a state in the place of the LSTM, h = tanh(x W_hidden + b_hidden), so that only
+    the memory remembers (notebook 09 asks what that costs): its state is h and memory, its trace lacks "c" and "gates".
+
     trace adds "memory" (batch, time, slots, S), after each step; "attention" (batch, time, heads, slots, slots + 1),
     the input being the last key; "memory_gate" (batch, time, slots, S); "h", "c", "output" (batch, time, hidden_size);
     "gates" (batch, time, 4, hidden_size) in the order i, f, g, o. Taught in notebook 03.
     """
 
     def __init__(self, input_size, hidden_size, output_size, num_slots=4, slot_size=64, num_heads=2, *,
-                 initial_memory="identity", readout_sizes=(), seed=0, dtype=np.float32):  # fmt: skip
+                 initial_memory="identity", readout_sizes=(), seed=0, dtype=np.float32, use_lstm=True):  # fmt: skip
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         shapes = self._set_sizes(input_size, hidden_size, num_slots, slot_size, num_heads)
+        self.use_lstm = _choice("use_lstm", use_lstm, (True, False))
+        if not use_lstm:
+            for name in _lstm_shapes(input_size, hidden_size):
+                del shapes[name]
+            shapes |= {"W_hidden": (input_size, hidden_size), "b_hidden": (hidden_size,)}
         self.output_size = _whole("output_size", output_size)
         self.readout_sizes = config["readout_sizes"] = _sizes(readout_sizes)
         first = _first_memory(initial_memory, num_slots, slot_size, _whole("seed", seed, 0))
@@ -1370,6 +1382,12 @@ class RelationalRNN(_CellPart, _Model):
         tape.h[0] = tape.c[0] = 0
         tape.Z[0, : self.num_slots] = self.first_memory[:, None]
         self._advance(x, tape)
+
+    def _hidden(self, x, tape):
+        if self.use_lstm:
+            super()._hidden(x, tape)
+        else:
+            np.tanh(x @ self.params["W_hidden"] + self.params["b_hidden"], out=tape.h[1:])
 
     def _features(self, tape, answers):
         return tape.output[-answers:]
@@ -1391,12 +1409,22 @@ class RelationalRNN(_CellPart, _Model):
             _add_sums(grads["b_input"], d_h)
             d_h = d_h @ P["W_input"].T
         d_h[-answers:] += d_h_r[..., :H]
-        _lstm_back(P, grads, x, tape, d_h)
+        if self.use_lstm:
+            _lstm_back(P, grads, x, tape, d_h)
+        else:
+            d_h *= 1 - tape.h[1:] ** 2
+            grads["W_hidden"][:] = _rows(x).T @ _rows(d_h)
+            _add_sums(grads["b_hidden"], d_h)
+
+    def _states(self, tape):
+        h, c, memory = super()._states(tape)
+        return (h, c, memory) if self.use_lstm else (h, memory)
 
     def _picture(self, tape):
         memory, gate = (x.transpose(2, 0, 1, 3) for x in (tape.Z[1:, : self.num_slots], tape.gate))
         picture = {"memory": memory, "memory_gate": gate, "attention": tape.weights.swapaxes(0, 1)}
-        return picture | _lstm_picture(tape) | {"output": tape.output.swapaxes(0, 1)}
+        beside = _lstm_picture(tape) if self.use_lstm else {"h": tape.h[1:].swapaxes(0, 1)}
+        return picture | beside | {"output": tape.output.swapaxes(0, 1)}
 
 
 def _lstm_picture(tape):
@@ -1509,8 +1537,9 @@ class NthFarthest(_Task):
         cuts = np.cumsum([self.dims, self.labels, self.labels])
         return np.split(inputs, cuts, axis=-1)
 
-    def _read(self, inputs):
-        """x, labels, n, m and the distances to m, all read from the encoded inputs."""
+    def read(self, inputs):
+        """What the inputs (batch, k, input_size) say: x (batch, k, num_dims), labels (batch, k) of the vectors, and n,
+        from 1 to k, and m, a label, (batch,) each."""
         x, *one_hots = self._parts(self._check_inputs(inputs))
         labels, n, m = (part.argmax(axis=-1) for part in one_hots)
         return x[..., : self.num_dims], labels, n[:, 0] + 1 - self.labels + self.num_vectors, m[:, 0]
@@ -1533,11 +1562,11 @@ class NthFarthest(_Task):
 
     def solve(self, inputs):
         """The right answers (batch, 1), from the encoded inputs alone."""
-        return self._answer(*self._read(inputs))
+        return self._answer(*self.read(inputs))
 
     @functools.cached_property
     def _norm_rule(self):
-        x, labels, n, m = self._read((batch := self.sample(40_000, np.random.default_rng(0))).inputs)
+        x, labels, n, m = self.read((batch := self.sample(40_000, np.random.default_rng(0))).inputs)
         norms = np.linalg.norm(x, axis=-1)
         norms[labels == m[:, None]] = -1
         return float((self._answer(x, labels, n, m, norms) == batch.targets).mean())
@@ -1549,7 +1578,7 @@ class NthFarthest(_Task):
 
     def describe(self, inputs_i):
         """One example (num_vectors, input_size) in words."""
-        x, labels, n, m = self._read(self._example(inputs_i))
+        x, labels, n, m = self.read(self._example(inputs_i))
         distances, _ = self._distances(x, labels, m)
         lines = []
         for t, (label, row, far) in enumerate(zip(labels[0], x[0], distances[0], strict=True), 1):
@@ -1561,7 +1590,7 @@ class NthFarthest(_Task):
 
     def draw(self, inputs_i):
         """One example (num_vectors, input_size) as a matplotlib Figure: the vectors, and their distances to m."""
-        x, labels, n, m = (part[0] for part in self._read(self._example(inputs_i)))
+        x, labels, n, m = (part[0] for part in self.read(self._example(inputs_i)))
         distances, _ = self._distances(x[None], labels[None], m[None])
         answer = self._answer(x[None], labels[None], n[None], m[None])[0, 0]
         kinds = [1 if label == m else 2 if label == answer else 0 for label in labels]
@@ -2381,8 +2410,9 @@ class Adam:
 
 class History(NamedTuple):
     """What train returns: arrays of equal length, an entry for each evaluation on the held-out set. step; examples
-    seen; seconds spent in training (evaluation not counted); loss and score (accuracy, or error for numbers) of the
-    task on the held-out set; stage of the curriculum, 0 its first, the task itself the last. Taught in notebook 06."""
+    seen; seconds of training, evaluation not counted (of the processor; with workers, of the clock); loss and score
+    (accuracy, or error for numbers) of the task on the held-out set; stage of the curriculum, 0 its first, the task
+    itself the last. Taught in notebook 06."""
 
     step: np.ndarray
     examples: np.ndarray
@@ -2494,6 +2524,8 @@ class _Run:
         ])  # fmt: skip
         self.rng = np.random.default_rng([seed, 0])
         self.held_out = _scored(task).sample(eval_examples, np.random.default_rng([seed, 1]))
+        # what one thread computes is timed by its own clock: another program on the same core does not count
+        self.clock = time.thread_time if self.workers == 1 else time.perf_counter
         self.step, self.seconds, self.stage = 0, 0.0, 0
         self.running = [0.0, 0.0]  # sum of scores, sum of weights: their ratio is the running score
         self.rows = []
@@ -2501,7 +2533,7 @@ class _Run:
 
     def advance(self):
         """One batch, one update."""
-        start = time.perf_counter()
+        start = self.clock()
         task, move_on = self.stages[self.stage]
         batch = task.sample(self.batch_size, self.rng)
         loss, grad, metrics = self.model._loss_and_flat(batch, self.workers)
@@ -2518,7 +2550,7 @@ class _Run:
             score = self.running[0] / self.running[1]
             if score >= move_on if task.target_kind == "class" else score <= move_on:
                 self.stage, self.running = self.stage + 1, [0.0, 0.0]
-        self.seconds += time.perf_counter() - start
+        self.seconds += self.clock() - start
 
     def _require_finite(self, step, loss, norm=0.0):
         if np.isfinite([loss, norm]).all() and np.isfinite(self.model.flat).all():
@@ -2778,6 +2810,31 @@ def _run_experiment(name, experiment, folder):
     return record
 
 
+def load_records(folder, pattern="*"):
+    """{name: record} of the runs in a folder whose name fits a pattern such as "stories_core_seed*", by name; what a
+    record holds is said at run_experiments. Raises ValueError if there is none. Taught in notebook 07."""
+    records = {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob(f"{pattern}.json"))}
+    if not records:
+        raise ValueError(f"no record in folder {str(folder)!r} fits pattern {pattern!r}")
+    return records
+
+
+def mean_interval(values, confidence=0.95):
+    """(mean, low, high) of a few independent values, such as one score a seed: the interval of Student's t, which would
+    hold the true mean with that confidence if the values were normal. Raises ValueError for fewer than two values, or a
+    confidence outside 0..1. Taught in notebook 07."""
+    from scipy import stats
+
+    values = _floats("values", values, ("values",), np.float64)
+    if len(values) < 2:
+        raise ValueError(f"values must be two or more: one says nothing about how far they spread, got {len(values)}")
+    if not 0 < _number("confidence", confidence) < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
+    mean = float(values.mean())
+    return mean, mean - float(half), mean + float(half)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pictures and controls (all notebooks)
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2878,6 +2935,40 @@ def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, x
         axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=9)
+    return figure
+
+
+def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
+    """A panel for each {title: {name: values}}: for each name its values, one a seed, as small rings, and their mean
+    with its 95% interval (mean_interval). levels {title: {name: x}} are lines to compare with; xlim is one for all
+    panels, or {title: limits}. Returns a matplotlib Figure. Taught in notebook 07."""
+    names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
+    columns = min(_whole("columns", columns), len(panels))
+    rows = -(-len(panels) // columns)
+    margin = 0.3 + 0.085 * max(map(len, names))
+    size = (min(12, margin + 3.6 * columns), rows * (1.15 + 0.3 * len(names)))
+    figure, axes = _figure(rows, columns, size, left=margin, gap=0.25)
+    for i, (axis, title) in enumerate(zip(axes, panels, strict=False)):
+        for j, name in enumerate(names):
+            if name not in panels[title]:
+                continue
+            values, colour, marker = panels[title][name], COLOURS[j % 7], MARKERS[j % 7]
+            axis.plot(values, np.full(len(values), j + 0.25), "o", color=colour, markersize=3.5, fillstyle="none")
+            mean, low, high = mean_interval(values)
+            axis.errorbar(mean, j - 0.1, xerr=[[mean - low], [high - mean]], color=colour, marker=marker, capsize=3)
+        shown = {text for other in list(panels)[:i] for text in (levels or {}).get(other, {})}  # said once is enough
+        for j, (name, level) in enumerate((levels or {}).get(title, {}).items()):
+            style = ("--", ":", "-.")[j % 3]
+            label = None if name in shown else name
+            axis.axvline(level, color="#555555", linestyle=style, linewidth=1.2, label=label)
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize=8)
+        axis.set(title=title, xlabel=xlabel if i >= len(panels) - columns else "", ylim=(len(names) - 0.5, -0.5))
+        axis.set_xlim(xlim.get(title) if isinstance(xlim, dict) else xlim)
+        axis.set_yticks(range(len(names)), names if i % columns == 0 else [""] * len(names))
+        axis.grid(axis="x", alpha=0.3)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
     return figure
 
 

@@ -94,6 +94,8 @@ VARIANTS = {
     "rrnn, readout (6, 5)": lambda: rrnn(readout_sizes=(6, 5)),
     "rrnn, identity": lambda: rrnn(initial_memory="identity"),
     "rrnn, zeros": lambda: rrnn(initial_memory="zeros"),
+    "rrnn, no lstm": lambda: rrnn(use_lstm=False),
+    "rrnn, no lstm, without input projection": lambda: rrnn(use_lstm=False, hidden_size=4),
     "lstm": lstm,
     "lstm, readout (5,)": lambda: lstm(readout_sizes=(5,)),
     "lstm, readout (6, 5)": lambda: lstm(readout_sizes=(6, 5)),

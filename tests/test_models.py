@@ -615,6 +615,27 @@ def test_slots_that_see_only_themselves_are_cores_of_one_slot(settings):
     np.testing.assert_allclose(trace["attention"].sum(axis=-1), 1)
 
 
+def test_without_its_lstm_the_rrnn_remembers_in_the_memory_only():
+    model = shake(rrnn(use_lstm=False))
+    inputs, P = sequence(), model.params
+    outputs, h, memory = model.forward(inputs, return_state=True)
+    np.testing.assert_allclose(h, np.tanh(inputs[:, -1] @ P["W_hidden"] + P["b_hidden"]))
+    trace = model.trace(inputs)
+    assert not {"c", "gates"} & trace.keys() and not {"W_x", "W_h", "b"} & P.keys()
+    np.testing.assert_array_equal(trace["memory"][:, -1], memory)
+    # the same memory and joining layer as the cell has, fed with h
+    part = rh.RelationalMemory(3, 8, 2, 6, **F64)
+    for name, array in part.params.items():
+        array[:] = P[name]
+    expected = np.broadcast_to(model.first_memory, memory.shape)
+    for t in range(inputs.shape[1]):
+        expected = part.forward(expected, trace["h"][:, t])
+    np.testing.assert_allclose(memory, expected, rtol=1e-10)
+    read = memory.mean(axis=1) @ P["W_memory_read"] + P["b_memory_read"]
+    joined = np.tanh(np.concatenate([h, read], axis=1) @ P["W_combine"] + P["b_combine"])
+    np.testing.assert_allclose(outputs[:, -1], joined @ P["W_out"] + P["b_out"], rtol=1e-10)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_attention_keeps_the_dtype(dtype):
     q = np.ones((2, 3), dtype)

@@ -100,6 +100,27 @@ def test_plot_curves():
     assert set(level.get_ydata()) == {3.0} and level.get_linestyle() != "-"
 
 
+def test_plot_intervals():
+    panels = {"A": {"one": [0.1, 0.2, 0.6], "two": [0.5, 0.5]}, "B": {"two": [0.7, 0.8]}, "C": {"one": [0.0, 1.0]}}
+    levels = {"A": {"chance": 0.3}, "B": {"chance": 0.4, "rule": 0.45}}
+    figure = rh.plot_intervals(panels, xlabel="accuracy", levels=levels, columns=2, xlim={"A": (-1, 2)})
+    a, b, c, rest = figure.axes
+    assert [axis.get_title() for axis in (a, b, c)] == ["A", "B", "C"] and not rest.axison
+    assert [text.get_text() for text in a.get_yticklabels()] == ["one", "two"]
+    assert (a.get_xlabel(), b.get_xlabel(), c.get_xlabel()) == ("", "accuracy", "accuracy")
+    np.testing.assert_array_equal(a.lines[0].get_xdata(), [0.1, 0.2, 0.6])  # the seeds
+    np.testing.assert_allclose(np.asarray(a.containers[0].lines[0].get_xdata(), float), [0.3])  # their mean
+    _, low, high = rh.mean_interval([0.1, 0.2, 0.6])
+    (bar,) = a.containers[0].lines[2]
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [low, high])
+    assert a.get_ylim()[0] > a.get_ylim()[1]  # the first name on top
+    markers = {name: axis.containers[0].lines[0].get_marker() for name, axis in (("one", a), ("two", b))}
+    assert markers["one"] != markers["two"]  # not by colour alone
+    assert a.get_xlim() == (-1, 2)
+    legends = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in (a, b)]
+    assert legends == [["chance"], ["rule"]] and c.get_legend() is None  # a line is explained once
+
+
 def test_pictures_leave_pyplot_alone():
     import matplotlib.pyplot as plt
 
@@ -316,7 +337,7 @@ SIGNATURES = """
     RelationalMemory.forward(self, memory, input_vec=None)
     RelationalRNNCell(input_size, hidden_size, num_slots=4, slot_size=64, num_heads=2, *, seed=0, dtype=float32)
     RelationalRNNCell.forward(self, x, h, c, memory)
-    RelationalRNN(input_size, hidden_size, output_size, num_slots=4, slot_size=64, num_heads=2, *, initial_memory='identity', readout_sizes=(), seed=0, dtype=float32)
+    RelationalRNN(input_size, hidden_size, output_size, num_slots=4, slot_size=64, num_heads=2, *, initial_memory='identity', readout_sizes=(), seed=0, dtype=float32, use_lstm=True)
     LSTM(input_size, hidden_size, output_size, *, readout_sizes=(), seed=0, dtype=float32)
     Batch(inputs, targets)
     NthFarthest(num_vectors=8, num_dims=16, *, labels=None, dims=None)
@@ -331,6 +352,9 @@ SIGNATURES = """
     evaluate(model, task, examples=10000, seed=1)
     save_checkpoint(path, model, extra=None)
     load_checkpoint(path)
+    run_experiments(experiments, executor=None, *, folder=None, progress=True)
+    load_records(folder, pattern='*')
+    mean_interval(values, confidence=0.95)
     LiveFigure(draw, alt, **controls)
 """  # noqa: E501
 

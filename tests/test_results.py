@@ -8,20 +8,58 @@ from pathlib import Path
 import numpy as np
 import pytest
 import run_experiments
+from scipy.stats import binomtest
 
 import rrnn_helpers as rh
 
 RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
-WEIGHTS = sorted(RESULTS.glob("[!.]*.npz"))
+LADDER = sorted(RESULTS.glob("ladder_*"))
+WEIGHTS = sorted(set(RESULTS.glob("[!.]*.npz")) - set(LADDER))
+RUNS = {  # every run of the tool: what it is made of
+    run: planned
+    for name in run_experiments.EXPERIMENTS
+    for stage in (run_experiments.searches, run_experiments.reported)
+    for run, planned in stage(RESULTS, name).items()
+}
 
 
 def record_of(weights):
     return json.loads(weights.with_suffix(".json").read_text())
 
 
-def test_every_run_is_there():
-    runs = [run for name in run_experiments.EXPERIMENTS for run in run_experiments.reported(RESULTS, name)]
-    assert sorted(runs) == sorted(path.stem for path in WEIGHTS)
+def test_every_run_is_there_and_no_other():
+    records = set(RESULTS.glob("*.json")) - set(LADDER)
+    assert sorted(RUNS) == sorted(path.stem for path in records)
+    kept = [run for run, planned in RUNS.items() if planned.get("weights", True)]
+    assert sorted(kept) == sorted(path.stem for path in WEIGHTS)
+
+
+def test_results_are_not_too_much_to_download():
+    assert sum(path.stat().st_size for path in RESULTS.iterdir()) < 40e6
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_record_is_of_the_run_in_the_tool(run):
+    """What the tool would run now is what was run; its curve is whole."""
+    record = json.loads((RESULTS / f"{run}.json").read_text())
+    assert record["experiment"] == json.loads(json.dumps(RUNS[run]))
+    curve, arguments = record["curve"], record["experiment"]["train"]
+    assert curve["step"][-1] == arguments["steps"]
+    assert curve["examples"] == [step * arguments["batch_size"] for step in curve["step"]]
+    assert np.all(np.diff(curve["seconds"]) > 0) and np.all(np.diff(curve["stage"]) >= 0)
+    assert len({len(column) for column in curve.values()}) == 1
+
+
+@pytest.mark.parametrize("name", run_experiments.EXPERIMENTS)
+def test_learning_rate_is_the_one_the_search_chose(name):
+    """Worked out from the files: the lowest loss at the end of the runs on the seed that is not reported."""
+    entry = run_experiments.EXPERIMENTS[name]
+    records = rh.load_records(RESULTS, f"{entry.get('rate_of', name)}_search_*").values()
+    losses = {record["experiment"]["train"]["learning_rate"]: record["test"]["loss"] for record in records}
+    assert len(losses) >= (2 if "near" in entry else 5)
+    assert all(record["experiment"]["train"]["seed"] not in run_experiments.SEEDS for record in records)
+    for record in rh.load_records(RESULTS, f"{name}_seed?").values():
+        assert record["experiment"]["train"]["learning_rate"] == min(losses, key=losses.get)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=lambda path: path.stem)
@@ -46,15 +84,20 @@ def test_weights_score_what_is_said(weights):
     assert abs(found - expected) < 4 * spread * np.sqrt(1 / 10_000 + 1 / 5000) + 1e-3
 
 
-def test_described_runs_are_the_ones_in_the_tool():
-    for name in run_experiments.EXPERIMENTS:
-        for run, planned in (run_experiments.searches(name) | run_experiments.reported(RESULTS, name)).items():
-            assert json.loads((RESULTS / f"{run}.json").read_text())["experiment"] == json.loads(json.dumps(planned))
-
-
-def test_a_short_run_comes_out_again(capsys):
+def test_the_start_of_a_run_comes_out_again(capsys):
     """The first evaluation of a stored curve, trained anew: the same to rounding, or by chance nearly so elsewhere."""
     name = "nth_farthest_3x2_core_seed1"
     run_experiments.check(RESULTS, {name: run_experiments.reported(RESULTS, "nth_farthest_3x2_core")[name]})
     then, now = map(float, re.findall(r"loss ([\d.]+) then, ([\d.]+) now", capsys.readouterr().out)[0])
     assert abs(then - now) < 0.02
+
+
+def test_a_short_run_comes_out_again_whole():
+    """Trained anew from its record alone: the same start of the curve, and what it reaches is within chance of what it
+    reached then; rounding may part the two in between."""
+    record = record_of(RESULTS / "sorting_core_seed1.npz")
+    again = rh.run_experiments({"again": record["experiment"]}, progress=False)["again"]
+    assert abs(again["curve"]["loss"][0] - record["curve"]["loss"][0]) < 0.05
+    right, asked = 60_000 * again["test"]["accuracy"], 60_000  # 10,000 examples of six answers
+    low, high = binomtest(round(right), asked).proportion_ci(0.999)
+    assert low - 2e-3 < record["test"]["accuracy"] < high + 2e-3

@@ -33,77 +33,109 @@ RESULTS = ROOT / "notebooks" / "results"
 RATES = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
 SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
 READOUT = {"readout_sizes": (64, 64)}
-# What the runs are made of. "rate_of" names the experiment whose learning rate is taken over, instead of a search;
-# "seeds" stand for SEEDS.
+# What the runs are made of: task, model, steps; "search_steps" if the search is shorter; "rate_of" the experiment whose
+# learning rate is taken over, or "near" the one whose rate and its two neighbours are searched; "seeds" other than
+# SEEDS.
+NTH_3X2 = ("NthFarthest", {"num_vectors": 3, "num_dims": 2})
+NTH_4X2 = ("NthFarthest", {"num_vectors": 4, "num_dims": 2})
+LARGE_CORE = {"slot_size": 64, "num_heads": 4} | READOUT
 EXPERIMENTS = {
     "nth_farthest_3x2_core": {
-        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}),
-        "model": ("RelationalMemoryCore", {"num_slots": 3, "slot_size": 64, "num_heads": 4} | READOUT),
-        "steps": 4000,
+        "task": NTH_3X2, "model": ("RelationalMemoryCore", {"num_slots": 3} | LARGE_CORE), "steps": 4000,
     },
-    "nth_farthest_3x2_lstm": {
-        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}),
-        "model": ("LSTM", {"hidden_size": 128} | READOUT),
-        "steps": 16000,
-    },
+    "nth_farthest_3x2_lstm": {"task": NTH_3X2, "model": ("LSTM", {"hidden_size": 128} | READOUT), "steps": 16000},
     "nth_farthest_4x2_direct": {
-        "task": ("NthFarthest", {"num_vectors": 4, "num_dims": 2}),
-        "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
-        "steps": 8000,
-        "rate_of": "nth_farthest_3x2_core",
-        "seeds": (1, 2, 3),
+        "task": NTH_4X2, "model": ("RelationalMemoryCore", {"num_slots": 4} | LARGE_CORE), "steps": 8000,
+        "rate_of": "nth_farthest_3x2_core", "seeds": (1, 2, 3),
     },
     "nth_farthest_4x2_curriculum": {
-        "task": ("NthFarthest", {"num_vectors": 4, "num_dims": 2}),
+        "task": NTH_4X2, "model": ("RelationalMemoryCore", {"num_slots": 4} | LARGE_CORE), "steps": 8000,
         "curriculum": [("NthFarthest", {"num_vectors": 3, "num_dims": 2, "labels": 4}, 0.85)],
-        "model": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
-        "steps": 8000,
-        "rate_of": "nth_farthest_3x2_core",
-        "seeds": (1, 2, 3),
+        "rate_of": "nth_farthest_3x2_core", "seeds": (1, 2, 3),
     },
-}
-# Every other task, with both models: sizes, and steps for one to two minutes of an idle core. One seed is reported.
-MODELS = {
-    "core": ("RelationalMemoryCore", {"num_slots": 4, "slot_size": 64, "num_heads": 4} | READOUT),
-    "lstm": ("LSTM", {"hidden_size": 128} | READOUT),
-}
-BRIEF = {
-    "pair_matching": ("PairMatching", {"num_pairs": 4, "vocab_size": 8}, {"core": 6000, "lstm": 20000}),
-    "object_tracking": (
-        "ObjectTracking", {"num_objects": 3, "grid_size": 5, "num_steps": 10}, {"core": 2000, "lstm": 6000},
-    ),
-    "story_qa": (
-        "StoryQA", {"num_people": 3, "num_objects": 2, "num_places": 5, "num_facts": 16}, {"core": 2000, "lstm": 6000},
-    ),
-    "sorting": ("Sorting", {"length": 6, "vocab_size": 8}, {"core": 2500, "lstm": 8000}),
-    "program_add": (
-        "ProgramEvaluation", {"kind": "add", "nesting": 1, "length": 3}, {"core": 1800, "lstm": 5500},
-    ),
-    "program_reverse": (
-        "ProgramEvaluation", {"kind": "reverse", "nesting": 1, "length": 5}, {"core": 1800, "lstm": 5500},
-    ),
 }  # fmt: skip
-for brief, (*task, steps) in BRIEF.items():
-    for model, arguments in MODELS.items():
-        settings = {"task": tuple(task), "model": arguments, "steps": steps[model], "seeds": (1,)}
-        if brief.startswith("program"):  # no search of their own yet
-            settings["rate_of"] = f"nth_farthest_3x2_{model}"
-        EXPERIMENTS[f"{brief}_{model}"] = settings
+
+# The comparison (notebook 07): every task with four models. The wide LSTM has as many units as the core's memory has
+# numbers, the other LSTM at least as many parameters as the core, the cell of notebook 03 about as many. A step of the
+# core costs more than one of the others, so they get more steps: every run takes at least about as long as the core's.
+CORE = {"num_slots": 4, "slot_size": 32, "num_heads": 4} | READOUT
+MODELS = {  # model, steps for each step of the core
+    "core": (("RelationalMemoryCore", CORE), 1),
+    "rrnn": (("RelationalRNN", {"hidden_size": 32} | CORE), 1.25),
+    "lstm": (("LSTM", {"hidden_size": 58} | READOUT), 4),
+    "lstm_wide": (("LSTM", {"hidden_size": 128} | READOUT), 2),
+}
+STAGES = [  # to NthFarthest(4, 4)
+    ("NthFarthest", {"num_vectors": 3, "num_dims": 2, "labels": 4, "dims": 4}, 0.8),
+    ("NthFarthest", {"num_vectors": 4, "num_dims": 2, "labels": 4, "dims": 4}, 0.7),
+]
+TASKS = {  # task, steps of the core
+    "nth_3x2": (NTH_3X2, 4800),
+    "nth_4x4": (("NthFarthest", {"num_vectors": 4, "num_dims": 4}), 10000),
+    "pairs": (("PairMatching", {"num_pairs": 4, "vocab_size": 8}), 2000),
+    "stories": (("StoryQA", {"num_people": 3, "num_objects": 2, "num_places": 5, "num_facts": 10}), 3200),
+    "tracking": (("ObjectTracking", {"num_objects": 3, "grid_size": 5, "num_steps": 10}), 2000),
+    "sorting": (("Sorting", {"length": 6, "vocab_size": 8}), 800),
+    "copy": (("ProgramEvaluation", {"kind": "copy", "nesting": 1, "length": 5}), 2000),
+    "reverse": (("ProgramEvaluation", {"kind": "reverse", "nesting": 1, "length": 5}), 2000),
+    "add": (("ProgramEvaluation", {"kind": "add", "nesting": 1, "length": 2}), 2400),
+}
+for name, (task, steps) in TASKS.items():
+    for short, (model, times) in MODELS.items():
+        steps_in_all = round(times * steps)
+        search = steps_in_all if name in ("nth_3x2", "stories") else steps_in_all // 2  # these have a long plateau
+        entry = {"task": task, "model": model, "steps": steps_in_all, "search_steps": search}
+        EXPERIMENTS[f"{name}_{short}"] = entry | ({"curriculum": STAGES} if name == "nth_4x4" else {})
+
+# The ablations (notebook 09): one thing about the core changed at a time, on two tasks.
+VARIANTS = {
+    **{f"slots_{n}_same_size": {"num_slots": n} for n in (1, 2, 8)},
+    **{f"slots_{n}_same_units": {"num_slots": n, "slot_size": 128 // n} for n in (1, 2, 8)},
+    **{f"slots_{n}_same_parameters": {"num_slots": n, "slot_size": size} for n, size in ((1, 40), (2, 36), (8, 24))},
+    **{f"heads_{n}": {"num_heads": n} for n in (1, 2, 8)},
+    "gate_memory": {"gate_style": "memory"},
+    "gate_none": {"gate_style": None},
+    "no_attention_between_slots": {"attend_to": "self"},
+    "no_mlp": {"mlp_layers": 0},
+    "no_qkv_norm": {"qkv_norm": False},
+    "first_memory_zeros": {"initial_memory": "zeros"},
+    "first_memory_random": {"initial_memory": "random"},
+    "blocks_2": {"num_blocks": 2},
+}
+for short, task in {"nth": "nth_3x2", "story": "stories"}.items():
+    for variant, change in VARIANTS.items():
+        EXPERIMENTS[f"ablation_{short}_{variant}"] = EXPERIMENTS[f"{task}_core"] | {
+            "model": ("RelationalMemoryCore", CORE | change), "near": f"{task}_core", "weights": False,
+        }  # fmt: skip
+    kind, sizes = EXPERIMENTS[f"{task}_rrnn"]["model"]
+    EXPERIMENTS[f"ablation_{short}_rrnn_no_lstm"] = EXPERIMENTS[f"{task}_rrnn"] | {
+        "model": (kind, sizes | {"use_lstm": False}), "near": f"{task}_rrnn", "weights": False,
+    }  # fmt: skip
 
 
 def plan(name, rate, seed):
     """The entry of EXPERIMENTS as rrnn_helpers.run_experiments takes it."""
     entry = EXPERIMENTS[name]
-    arguments = {"steps": entry["steps"], "batch_size": 128, "learning_rate": rate, "seed": seed, "eval_every": 250}
+    steps = entry.get("search_steps", entry["steps"]) if seed == SEARCH_SEED else entry["steps"]
+    every = entry["steps"] // 20 if "search_steps" in entry else 250
+    arguments = {"steps": steps, "batch_size": 128, "learning_rate": rate, "seed": seed, "eval_every": every}
     planned = {key: entry[key] for key in ("task", "model", "curriculum") if key in entry} | {"train": arguments}
-    return planned | ({"weights": False} if seed == SEARCH_SEED else {})
+    keep = entry.get("weights", True) and seed != SEARCH_SEED
+    return planned | ({} if keep else {"weights": False})
 
 
-def searches(name):
+def rates(folder, name):
+    """The learning rates that the search of an experiment tries."""
+    entry = EXPERIMENTS[name]
+    if "near" not in entry:
+        return () if "rate_of" in entry else RATES
+    at = RATES.index(best_rate(folder, entry["near"]))
+    return RATES[max(at - 1, 0) : at + 2]
+
+
+def searches(folder, name):
     """The runs that choose the learning rate: {run: experiment}."""
-    if "rate_of" in EXPERIMENTS[name]:
-        return {}
-    return {search_name(name, rate): plan(name, rate, SEARCH_SEED) for rate in RATES}
+    return {search_name(name, rate): plan(name, rate, SEARCH_SEED) for rate in rates(folder, name)}
 
 
 def reported(folder, name):
@@ -125,10 +157,15 @@ def score(record):
     return next(record["test"][kind] for kind in ("accuracy", "error") if kind in record["test"])
 
 
+def best_shortcut(record):
+    """The score of the best rule that fakes understanding."""
+    return (min if "error" in record["test"] else max)(record["shortcuts"].values())
+
+
 def best_rate(folder, name):
     """The learning rate whose search run ended with the lowest loss on fresh examples."""
     name = EXPERIMENTS[name].get("rate_of", name)
-    return min(RATES, key=lambda rate: load(folder, search_name(name, rate))["test"]["loss"])
+    return min(rates(folder, name), key=lambda rate: load(folder, search_name(name, rate))["test"]["loss"])
 
 
 def check(folder, runs):
@@ -184,15 +221,18 @@ def print_tables(folder):
     for name in others:
         scores = [load(folder, run)["test"]["accuracy"] for run in reported(folder, name)]
         print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
-    print("\nAll tasks, steps for one to two minutes of an idle core, seed 1 (accuracy, or error for numbers)")
-    for brief in BRIEF:
+    print("\nThe comparison: mean of five seeds [95% interval], accuracy, or error for tracking; seconds of one core")
+    for name in TASKS:
         for model in MODELS:
-            r = load(folder, f"{brief}_{model}_seed1")
-            c, better = r["curve"], min if "error" in r["test"] else max
-            rule, fake = better(r["shortcuts"].items(), key=lambda item: item[1])
-            rate, steps, seconds = r["experiment"]["train"]["learning_rate"], c["step"][-1], c["seconds"][-1]
-            print(f"{brief:16}{model:6}rate {rate:<7g}{steps:6} steps{seconds:6.0f} s{score(r):8.3f}", end="   ")
-            print(f"best shortcut {fake:.3f} ({rule})")
+            runs = [load(folder, run) for run in reported(folder, f"{name}_{model}")]
+            rate, seconds = runs[0]["experiment"]["train"]["learning_rate"], runs[0]["curve"]["seconds"][-1]
+            mean, low, high = rh.mean_interval([score(run) for run in runs])
+            print(f"{name:10}{model:10}{runs[0]['parameters']:8,}  rate {rate:<7g}{seconds:6.0f} s", end="   ")
+            print(f"{mean:.3f} [{low:.3f}, {high:.3f}]   best shortcut {best_shortcut(runs[0]):.3f}")
+    print("\nThe ablations")
+    for name in (name for name in EXPERIMENTS if name.startswith("ablation")):
+        mean, low, high = rh.mean_interval([score(load(folder, run)) for run in reported(folder, name)])
+        print(f"{name:45}rate {best_rate(folder, name):<7g}{mean:.3f} [{low:.3f}, {high:.3f}]")
 
 
 def main():
@@ -210,14 +250,15 @@ def main():
         parser.error(f"--only {options.only}: no experiment has that in its name; there are {', '.join(EXPERIMENTS)}")
     if options.list:
         for name in chosen:
-            for run in [*searches(name), *(f"{name}_seed{seed}" for seed in EXPERIMENTS[name].get("seeds", SEEDS))]:
-                print("done " if (folder / f"{run}.json").exists() else "to do", run)
+            seeds = EXPERIMENTS[name].get("seeds", SEEDS)
+            done = sum((folder / f"{name}_seed{seed}.json").exists() for seed in seeds)
+            print(f"{done} of {len(seeds)} seeds  {name}")
         return 0
     if options.check:
         return bool(check(folder, {run: plan for name in chosen for run, plan in reported(folder, name).items()}))
     with ProcessPoolExecutor(2) as pool:
-        for stage in (searches, lambda name: reported(folder, name)):
-            runs = {run: planned for name in chosen for run, planned in stage(name).items()}
+        for stage in (searches, reported):
+            runs = {run: planned for name in chosen for run, planned in stage(folder, name).items()}
             rh.run_experiments(runs, pool, folder=folder)
     if len(chosen) == len(EXPERIMENTS):
         print_tables(folder)

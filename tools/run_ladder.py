@@ -49,7 +49,7 @@ def by_n(model, task, examples=10_000, seed=1):
     """Accuracy of the model for each n = 1..k."""
     inputs, targets = task.sample(examples, np.random.default_rng(seed))
     right = model.forward(inputs, return_sequences=False).argmax(axis=-1) == targets[:, 0]
-    _, _, n, _ = task._read(inputs)
+    _, _, n, _ = task.read(inputs)
     return [round(float(right[n == i].mean()), 4) for i in range(1, task.num_vectors + 1)]
 
 
