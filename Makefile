@@ -3,12 +3,13 @@
 PYTHON ?= python3
 TESTS ?= tests notebooks
 NOTEBOOKS ?=
+NOTEBOOK ?=
 ARGS ?=
 PY := .venv/bin/python
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test lint notebooks check times clean
+.PHONY: lab test floors lint links notebooks check times site html lite clean
 .NOTPARALLEL:
 
 lab: .venv/stamp
@@ -17,8 +18,14 @@ lab: .venv/stamp
 test: lint
 	$(PY) -m pytest $(NBVAL) tests/conftest.py $(TESTS) $(ARGS)
 
+floors:  # the unit tests with the oldest packages allowed, in an environment that is thrown away
+	$(PYTHON) tools/run_floors.py $(ARGS)
+
 lint: .venv/stamp
 	$(PY) -m ruff check .
+
+links: .venv/stamp  # write the navigation, the launch links and the Colab cell of the notebooks
+	$(PY) tools/link_notebooks.py $(ARGS)
 
 notebooks: .venv/stamp  # execute the notebooks and store their outputs
 	$(PY) tools/rebuild_notebooks.py $(NOTEBOOKS) $(ARGS)
@@ -28,6 +35,20 @@ check: .venv/stamp  # execute the notebooks and compare, writing nothing
 
 times: .venv/stamp  # the rows of the table in README.md, measured here
 	$(PY) tools/rebuild_notebooks.py --check --times $(NOTEBOOKS) $(ARGS)
+
+site: .venv/stamp  # the copy for reading in a browser, made from the stored outputs
+	rm -rf build/site
+	$(PY) tools/build_site.py $(ARGS)
+
+html: .venv/stamp  # one page of it: make html NOTEBOOK=notebooks/01_multi_head_attention.ipynb
+	$(PY) tools/build_site.py $(or $(NOTEBOOK),$(error say which page: make html NOTEBOOK=notebooks/...)) $(ARGS)
+
+lite: .venv/lite  # the site where the notebooks run in the browser; running needs a network
+	$(PY) tools/build_lite.py $(ARGS)
+
+.venv/lite: .venv/stamp
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lite]'
+	@touch $@
 
 # The stamp is written last, so an interrupted install is done again. The import builds matplotlib's font cache.
 .venv/stamp: pyproject.toml

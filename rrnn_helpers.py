@@ -2990,9 +2990,9 @@ class LiveFigure:
     """A picture with controls above it: draw(**values) returns a matplotlib Figure, alt(**values) one sentence for it.
 
     Each control is an ipywidgets widget or what ipywidgets.interact takes: (low, high) or (low, high, step) a slider, a
-    list a menu, True or False a box; or (low, high, step, start). Where nothing runs (GitHub, nbviewer, print) the
-    picture and the sentence stand still. There is no Output widget in it: nothing flickers, and an error in draw is
-    seen. Taught in notebook 01.
+    list a slider over its entries (JupyterLab keeps the arrow keys from menus), True or False a box; or (low, high,
+    step, start). Where nothing runs (GitHub, nbviewer, print) the picture and the sentence stand still. There is no
+    Output widget in it: nothing flickers, and an error in draw is seen. Taught in notebook 01.
     """
 
     def __init__(self, draw, alt, **controls):
@@ -3015,11 +3015,13 @@ class LiveFigure:
         if isinstance(value, tuple) and len(value) == 4 and not isinstance(value[0], str):
             value, start = value[:3], value[3]
         control = value if isinstance(value, widgets.Widget) else widgets.interactive.widget_from_abbrev(value)
+        if isinstance(control, widgets.Dropdown):
+            control = widgets.SelectionSlider(options=control.options, value=control.value)
         if control is None or (start is not None and not control.min <= start <= control.max):
             raise ValueError(f"control {name} must be a widget, (low, high, ...), a list or a bool, got {given!r}")
         control.value = control.value if start is None else start
         control.description = control.description or name.replace("_", " ")
-        control.tooltip = control.tooltip or control.description
+        control.tooltip = getattr(control, "tooltip", None) or control.description  # ipywidgets 7 (Colab) has none
         control.style.description_width = "initial"
         if hasattr(control, "continuous_update"):
             control.continuous_update = False
@@ -3032,11 +3034,10 @@ class LiveFigure:
         self._picture.value = f'<img alt="{html.escape(self._text)}" src="data:image/png;base64,{source}">'
 
     def _repr_mimebundle_(self, **options):
-        data, metadata = self.widget._repr_mimebundle_(**options), {}
-        if isinstance(data, tuple):
-            data, metadata = data
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}  # ipywidgets 7 has no bundle
+        data = {"application/vnd.jupyter.widget-view+json": view}
         still = {"image/png": base64.b64encode(self._image).decode(), "text/plain": f"Interactive figure: {self._text}"}
-        return data | still, metadata | {"image/png": {"alt": self._text}}
+        return data | still, {"image/png": {"alt": self._text}}
 
 
 def show_source(*objects):

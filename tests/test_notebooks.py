@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import pytest
+from link_notebooks import COLAB_ID
 from notebook_files import DETAILS, FENCE, NOTEBOOKS, blank_fences, folded_blocks, notebook_paths
 from rebuild_notebooks import KERNELSPEC, LANGUAGE_INFO, RANDOM_ID, WIDGET_VIEW
 
@@ -104,8 +105,9 @@ def find_opening_faults(notebook):
     words = [word for word in ("build", "learn", "need", "time") if word not in first.source.lower()]
     if first.cell_type != "markdown" or words:
         yield f"the opening cell does not say what the reader will: {', '.join(words) or 'it is not markdown'}"
-    if not code_cells(notebook) or not BOOTSTRAP.search(code_cells(notebook)[0].source):
-        yield 'the first code cell has no line like sys.path.insert(0, "..") for rrnn_helpers'
+    code = [cell.source for cell in code_cells(notebook) if cell.id != COLAB_ID]
+    if not code or not BOOTSTRAP.search(code[0]):
+        yield 'the first code cell after the Colab cell has no line like sys.path.insert(0, "..") for rrnn_helpers'
 
 
 def find_code_faults(notebook):

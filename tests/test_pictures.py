@@ -222,7 +222,7 @@ def test_an_error_in_draw_or_alt_is_seen(where):
     [
         ((0, 10), widgets.IntSlider, 5), ((0, 10, 2), widgets.IntSlider, 4), ((0.0, 1.0), widgets.FloatSlider, 0.5),
         ((1, 8, 1, 7), widgets.IntSlider, 7), ((0.0, 2.0, 0.5, 1.5), widgets.FloatSlider, 1.5),
-        ([2, 4, 8], widgets.Dropdown, 2), (["unit", "memory", None], widgets.Dropdown, "unit"),
+        ([2, 4, 8], widgets.SelectionSlider, 2), (["unit", "memory", None], widgets.SelectionSlider, "unit"),
         (True, widgets.Checkbox, True), (False, widgets.Checkbox, False),
         (widgets.IntText(value=3, description="mine"), widgets.IntText, 3),
     ],

@@ -1,0 +1,243 @@
+"""Build a copy of the series for reading in a browser: static HTML of the stored outputs, nothing is executed.
+
+    python tools/build_site.py                                          # everything, into build/site
+    python tools/build_site.py notebooks/01_multi_head_attention.ipynb  # only this page
+
+The contents page is made from README.md and the titles of the notebooks. The pages hold no script and load nothing from
+the network: pictures are in the page, formulas are MathML, the style and the font for formulas are one file beside the
+pages. A link to a file that is not there, or a formula that cannot be converted, stops the build.
+"""
+
+import argparse
+import base64
+import functools
+import html
+import io
+import os
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import jinja2
+import nbformat
+from fontTools import subset
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.highlight import Highlight2HTML
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import find_lexer_class_for_filename
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = Path(__file__).resolve().parent / "reading_copy"
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg")
+# The part of the font that formulas need: a fifth of it
+CHARACTERS = (
+    "20-7E,A0-FF,391-3F5,2016-2044,2070-209F,20D0-20F0,2100-214F,2190-22FF,2308-230B,23B4-23B7,23DC-23E1,2500-25FF,"
+    "27E6-27EF,27F5-27FF,2A00-2A0F,2A7D-2A7E,1D400-1D503,1D538-1D56B,1D6A4-1D7FF"
+)
+
+# What latex2mathml leaves out: (pattern, replacement), first on the LaTeX, then on the MathML
+LATEX_REPAIRS = [
+    (r"(\\(?:log|ln))\s+(?!\\left)(?=[\w\\])", r"\1\\, "),  # a thin space between a function and what follows
+    (r"\\lVert(.*?)\\rVert", r"\\left\\lVert\1\\right\\rVert"),  # both bars of a norm equally high
+]
+MATHML_REPAIRS = [
+    (r"<mo>(&#x0221E;)</mo>", r"<mi>\1</mi>"),  # infinity is a value, without the space around an operator
+    (r"<mi>([:;])</mi>", r"<mo>\1</mo>"),  # a colon is an operator
+    (r"(?<=</mo>)(?<![)\]]</mo>)(?<!&#x00029;</mo>)<mo>&#x02212;</mo>", '<mo form="prefix">&#x02212;</mo>'),  # a sign
+]
+
+
+class SiteProblem(Exception):
+    """A text that cannot become a page."""
+
+
+def anchor(title, is_notebook):
+    """The #name of a heading: as JupyterLab makes it in a notebook, as GitHub makes it in a text."""
+    return title.replace(" ", "-") if is_notebook else re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def repair(text, repairs):
+    """The text after each replacement in turn."""
+    for pattern, replacement in repairs:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def page_name(path):
+    """Where the page of a file stands: README.md is the contents page, a picture stays what it is."""
+    if path.suffix.lower() in PICTURES:
+        return path
+    if path.name == "README.md":
+        return path.with_name("index.html")
+    return path.with_suffix(".html") if path.suffix in (".md", ".ipynb") else path.with_name(path.name + ".html")
+
+
+def title_of(path):
+    """The first heading of level 1 of a text or notebook, and otherwise the name of the file."""
+    if path.suffix not in (".md", ".ipynb"):
+        return path.name
+    text = path.read_text(encoding="utf-8")
+    text = nbformat.reads(text, as_version=4).cells[0].source if path.suffix == ".ipynb" else text
+    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+
+class Page(IPythonRenderer):
+    """The HTML of one file below root. It notes its headings, (level, title, anchor), and the files it links to."""
+
+    def __init__(self, path, root):
+        super().__init__(escape=False, exclude_anchor_links=True)
+        self.file, self.root, self.headings, self.linked = path, root, [], []
+
+    def body(self):
+        """What stands between the head and the foot of the page."""
+        if self.file.suffix == ".ipynb":
+            exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+            exporter.register_filter("markdown2html", self.markdown)
+            return exporter.from_filename(str(self.file))[0]
+        text = self.file.read_text(encoding="utf-8")
+        if self.file.suffix == ".md":
+            return self.markdown(text)
+        lexer = find_lexer_class_for_filename(self.file.name)
+        return Highlight2HTML(pygments_lexer=lexer.aliases[0] if lexer else "text")(text)
+
+    def markdown(self, text):
+        """The HTML of a markdown text."""
+        return MarkdownWithMath(renderer=self).render(text)
+
+    def formula(self, latex, display):
+        """MathML, which browsers show by themselves."""
+        try:
+            mathml = repair(convert(repair(latex.strip(), LATEX_REPAIRS), display=display), MATHML_REPAIRS)
+        except Exception as error:  # the errors of latex2mathml have no class in common
+            raise SiteProblem(f"{self.file}: {error!r} in the formula {latex}") from error
+        if "\\" in mathml:  # an unknown command is passed on as its name
+            raise SiteProblem(f"{self.file}: a command is not known in the formula {latex}")
+        return mathml
+
+    def block_math(self, body):
+        return f'<div class="formula">{self.formula(body, "block")}</div>'
+
+    def inline_math(self, body):
+        return self.formula(body, "inline")
+
+    def latex_environment(self, name, body):
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+    def heading(self, text, level, **attrs):
+        title = html.unescape(re.sub(r"<[^>]+>", "", text))
+        name = anchor(title, self.file.suffix == ".ipynb")
+        self.headings.append((level, title, name))
+        return f'<h{level} id="{html.escape(name)}">{text}</h{level}>\n'
+
+    def link(self, text, url, title=None):
+        return super().link(text, self.address(url), title)
+
+    def image(self, text, url, title=None):
+        return super().image(text, self.address(url), title)
+
+    def address(self, url):
+        """The address on the site of what `url` names in the repository; other addresses stay."""
+        parts = urlsplit(url)
+        if parts.scheme or parts.netloc or not parts.path:
+            return url
+        target = (self.file.parent / unquote(parts.path)).resolve()
+        if not (target.is_file() and target.is_relative_to(self.root)):
+            raise SiteProblem(f"{self.file}: the link {url} leads to no file of the repository")
+        self.linked.append(target)
+        return parts._replace(path=relative(page_name(target), self.file.parent)).geturl()
+
+
+def relative(path, folder):
+    """The path from folder, with slashes on every system."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+@functools.cache
+def style():
+    """The style sheet. The font is part of it: a browser may refuse a font file beside a page that came from a disk."""
+    folder = Path(find_spec("ziamath").origin).parent  # only its font is wanted
+    options = subset.Options(layout_features=["ssty"], name_IDs=["*"], hinting=False, flavor="woff")
+    font = subset.load_font(str(folder / "fonts" / "STIXTwoMath-Regular.ttf"), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(unicodes=subset.parse_unicodes(CHARACTERS))
+    subsetter.subset(font)
+    data = io.BytesIO()
+    subset.save_font(font, data, options)
+    source = f"url(data:font/woff;base64,{base64.b64encode(data.getvalue()).decode()})"
+    return "\n".join(
+        [
+            "/* The font is part of STIX Two Math, SIL Open Font License 1.1. */",
+            f'@font-face {{ font-family: "Formulas"; src: {source}; }}',
+            (PARTS / "style.css").read_text(encoding="utf-8"),
+            HtmlFormatter().get_style_defs(".highlight"),
+        ]
+    )
+
+
+def build(paths, out, root=ROOT):
+    """Write the pages of `paths` below `out`, and return where they are."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PARTS), autoescape=True, trim_blocks=True)
+    template = environment.get_template("page.html")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "style.css").write_text(style(), encoding="utf-8")
+    home, notebooks = root / "README.md", sorted((root / "notebooks").glob("*.ipynb"))
+    written = []
+    for path in paths:
+        target = out / page_name(path).relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in PICTURES:
+            shutil.copyfile(path, target)
+            continue
+        page = Page(path, root)
+        body = page.body()
+        contents = [(title_of(file), relative(page_name(file), root)) for file in notebooks] if path == home else []
+        text = template.render(
+            title=title_of(path),
+            series=title_of(home),
+            home="" if path == home else relative(page_name(home), path.parent),
+            style=relative(root / "style.css", path.parent),
+            contents=contents,
+            sections=[(title, name) for level, title, name in page.headings if level == 2],
+            body=body,
+        )
+        target.write_text(text, encoding="utf-8")
+        written.append((target, page.linked))
+    return written
+
+
+def build_all(out, root=ROOT):
+    """Write the contents page, the notebooks, and every file that they link to."""
+    todo = [root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
+    done, pages = set(), []
+    while todo:
+        written = build(todo, out, root)
+        done.update(todo)
+        pages += [target for target, _ in written]
+        todo = sorted({path for _, linked in written for path in linked} - done)
+    return pages
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="only these (default: everything)")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    options = parser.parse_args(arguments)
+    try:
+        if options.paths:
+            pages = [page for page, _ in build([path.resolve() for path in options.paths], options.out)]
+        else:
+            pages = build_all(options.out)
+    except SiteProblem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print(f"{len(pages)} pages. Open {pages[0].resolve()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

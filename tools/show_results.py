@@ -1,0 +1,136 @@
+"""The results in the README, its table and its figure, made from the stored runs.
+
+    python tools/show_results.py            write both
+    python tools/show_results.py --check    say whether both are what the stored runs give
+
+The table stands in README.md between two comments, the figure is notebooks/results/comparison.png.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from PIL import Image  # noqa: E402
+from run_experiments import MODELS, RESULTS, TASKS, at_most, best_shortcut, score  # noqa: E402
+from scipy.stats import ttest_ind  # noqa: E402
+
+import rrnn_helpers as rh  # noqa: E402
+
+README, FIGURE = ROOT / "README.md", RESULTS / "comparison.png"
+START, END = "<!-- results: written by tools/show_results.py -->\n", "<!-- end of results -->\n"
+TITLES = {
+    "nth_3x2": "Nth farthest, 3 vectors",
+    "nth_4x4": "Nth farthest, 4 vectors",
+    "pairs": "Pair matching",
+    "stories": "Two-hop stories",
+    "tracking": "Object tracking (error)",
+    "sorting": "Sorting",
+    "copy": "Copy",
+    "reverse": "Reverse",
+    "add": "Add",
+}
+NAMES = {
+    "core": "relational memory core",
+    "rrnn": "RelationalRNN",
+    "lstm": "LSTM, same parameters",
+    "lstm_wide": "LSTM, same units",
+}
+
+
+def read(folder):
+    """{task: {model: records}} of the comparison."""
+    return {
+        task: {model: list(rh.load_records(folder, f"{task}_{model}_seed?").values()) for model in MODELS}
+        for task in TASKS
+    }
+
+
+def verdict(records, axis):
+    """Of the core beside the LSTM with as many parameters, at what both have had of "examples" or "seconds": "ahead",
+    "behind", or "no difference" if the 95% interval of the difference of the means (Welch) holds zero."""
+    limit = min(run["curve"][axis][-1] for model in ("core", "lstm") for run in records[model])
+    core, lstm = ([at_most(run["curve"], axis, limit) for run in records[model]] for model in ("core", "lstm"))
+    if core == lstm:  # no mistake on any seed: no spread to divide by
+        return "no difference"
+    low, high = ttest_ind(core, lstm, equal_var=False).confidence_interval()
+    if low <= 0 <= high:
+        return "no difference"
+    return "ahead" if (low > 0) != ("error" in records["core"][0]["test"]) else "behind"
+
+
+def table(results):
+    """The lines of the README between the two comments."""
+    heads = ["task", "best shortcut", *NAMES.values(), "core, in equal examples", "core, in equal seconds"]
+    lines = [
+        f"![{describe(results)}](notebooks/results/comparison.png)",
+        "",
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
+    ]
+    verdicts = {axis: {task: verdict(m, axis) for task, m in results.items()} for axis in ("examples", "seconds")}
+    for task, models in results.items():
+        cells = [TITLES[task], f"{best_shortcut(models['core'][0]):.3f}"]
+        for records in models.values():
+            mean, low, high = rh.mean_interval([score(record) for record in records])
+            cells.append(f"{mean:.3f} [{low:.3f}, {high:.3f}]")
+        lines.append("| " + " | ".join([*cells, *(verdicts[axis][task] for axis in verdicts)]) + " |")
+    lines.append("")
+    for axis, given in verdicts.items():
+        ahead, behind, same = (list(given.values()).count(word) for word in ("ahead", "behind", "no difference"))
+        lines.append(
+            f"In equal {axis} the relational memory core is ahead of the LSTM with as many parameters on {ahead} of "
+            f"{len(results)} tasks, behind on {behind}, and on {same} no difference was seen."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def describe(results):
+    """The figure in words, with its numbers."""
+    parts = []
+    for task, models in results.items():
+        means = {model: rh.mean_interval([score(record) for record in records])[0] for model, records in models.items()}
+        means = ", ".join(f"{NAMES[model]} {mean:.2f}" for model, mean in means.items())
+        parts.append(f"{TITLES[task]}: {means}, best shortcut {best_shortcut(models['core'][0]):.2f}")
+    return "Scores of four models on nine tasks, five seeds each with 95% intervals. " + "; ".join(parts) + "."
+
+
+def draw(results):
+    """The figure as PNG bytes; its words are stored inside, so that --check need not compare pixels."""
+    panels = {
+        TITLES[task]: {NAMES[model]: [score(r) for r in records] for model, records in models.items()}
+        for task, models in results.items()
+    }
+    levels = {TITLES[task]: {"best shortcut": best_shortcut(m["core"][0])} for task, m in results.items()}
+    limits = {TITLES[task]: (0, 0.2) if task == "tracking" else (0.3, 1.03) for task in results}
+    figure = rh.plot_intervals(panels, xlabel="share of right answers (or error)", levels=levels, xlim=limits)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Description": describe(results)})
+    return file.getvalue()
+
+
+def main():
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if README or figure is out of date")
+    options = parser.parse_args()
+    results, text = read(RESULTS), README.read_text()
+    before, after = text.split(START)[0], text.split(END)[1]
+    new = before + START + table(results) + END + after
+    if options.check:
+        said = Image.open(FIGURE).text.get("Description") if FIGURE.exists() else None
+        stale = [p.name for p, same in ((README, new == text), (FIGURE, said == describe(results))) if not same]
+        print("out of date: " + ", ".join(stale) if stale else "README and figure are what the stored runs give")
+        return bool(stale)
+    with rh._replacing(README) as file:
+        file.write(new.encode())
+    with rh._replacing(FIGURE) as file:
+        file.write(draw(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
