@@ -9,7 +9,7 @@ PY := .venv/bin/python
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test floors lint links notebooks check times site html lite clean
+.PHONY: lab test browser floors lint links notebooks check times site html lite clean
 .NOTPARALLEL:
 
 lab: .venv/stamp
@@ -17,6 +17,13 @@ lab: .venv/stamp
 
 test: lint
 	$(PY) -m pytest $(NBVAL) tests/conftest.py $(TESTS) $(ARGS)
+
+browser: .venv/browser  # every notebook in JupyterLab, driven in Chromium, which must be installed
+	RRNN_BROWSER=required $(PY) -m pytest tests/test_browser.py $(ARGS)
+
+.venv/browser: .venv/stamp
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@touch $@
 
 floors:  # the unit tests with the oldest packages allowed, in an environment that is thrown away
 	$(PYTHON) tools/run_floors.py $(ARGS)
@@ -53,7 +60,7 @@ lite: .venv/lite  # the site where the notebooks run in the browser; running nee
 # The stamp is written last, so an interrupted install is done again. The import builds matplotlib's font cache.
 .venv/stamp: pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test,site]'
 	@$(PY) -c 'import matplotlib.font_manager' && touch $@
 
 clean:

@@ -1,8 +1,8 @@
 """Every notebook in JupyterLab, in a browser: all cells run, and every control redraws its picture.
 
-Needs Playwright and Chromium (the variable CHROMIUM names another place than /usr/bin/chromium). Without them the tests
-are skipped; with RRNN_BROWSER=required, as in .ci/run, they fail instead. The redraw times are printed at the end.
-Pictures of what was on the screen are kept in build/browser when a test fails.
+`make browser` runs these tests; elsewhere they are skipped, because they need Playwright and Chromium (the variable
+CHROMIUM names another place than /usr/bin/chromium). The redraw times are printed at the end. When a test fails, a
+picture of what was on the screen is kept in build/browser.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ import pytest
 from notebook_files import NOTEBOOKS, ROOT, notebook_paths
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-REQUIRED = os.environ.get("RRNN_BROWSER") == "required"
 GOAL, LIMIT = 150, 1000  # milliseconds from key press to changed picture, median of a figure; machines are noisy
 KEPT = ROOT / "build" / "browser"
 SETTINGS = {  # no news, no look-ups; every cell is in the page, not only those on the screen
@@ -50,17 +49,8 @@ figure => {
 """
 
 
-def missing():
-    """Why there can be no browser here, or None."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "Playwright is not installed (pip install playwright)"
-    return None if os.path.exists(CHROMIUM) else f"there is no Chromium at {CHROMIUM}"
-
-
-if not REQUIRED and missing():
-    pytest.skip(f"no browser test: {missing()}", allow_module_level=True)
+if os.environ.get("RRNN_BROWSER") != "required":
+    pytest.skip("make browser runs these: they need Playwright and Chromium", allow_module_level=True)
 
 
 class Lab:
@@ -110,7 +100,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    assert not missing(), missing()
+    assert os.path.exists(CHROMIUM), f"there is no Chromium at {CHROMIUM}; apt-get install chromium"
     server = Lab(tmp_path_factory.mktemp("lab"))
     try:
         server.wait(lambda: server.get("api/status"))

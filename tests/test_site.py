@@ -4,13 +4,17 @@ import base64
 import re
 from urllib.parse import unquote, urlsplit
 
-import build_lite
-import build_site
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from fontTools.subset import parse_unicodes
 from notebook_files import ROOT, blank_fences, notebook_paths
+
+for package in ("latex2mathml", "ziamath"):
+    pytest.importorskip(package, reason="the copy for reading needs the extra called site: pip install -e .[site]")
+
+import build_lite  # noqa: E402
+import build_site  # noqa: E402
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR4nGNgYAAAAAMAASsJTYQAAAAASUVORK5CYII="
 README = """\
