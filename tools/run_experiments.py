@@ -231,6 +231,8 @@ def print_tables(folder):
             print(f"{mean:.3f} [{low:.3f}, {high:.3f}]   best shortcut {best_shortcut(runs[0]):.3f}")
     print("\nThe ablations")
     for name in (name for name in EXPERIMENTS if name.startswith("ablation")):
+        if not (folder / f"{name}_seed{SEEDS[-1]}.json").exists():
+            continue
         mean, low, high = rh.mean_interval([score(load(folder, run)) for run in reported(folder, name)])
         print(f"{name:45}rate {best_rate(folder, name):<7g}{mean:.3f} [{low:.3f}, {high:.3f}]")
 
