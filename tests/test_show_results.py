@@ -52,12 +52,18 @@ def test_a_verdict_needs_an_interval_without_zero(kind, word):
 
 
 def test_a_verdict_is_taken_where_both_have_had_as_much():
-    """The LSTM's last evaluation lies after the core's end: its first one counts."""
+    """The LSTM ends higher, but after far more examples; where the core ends, it is just past its first evaluation."""
     quick = [run(s, examples=(100, 150), seconds=(1.0, 1.5)) for s in (0.7, 0.71, 0.72, 0.71, 0.7)]
     slow = [run(s, examples=(120, 1000), seconds=(0.5, 1.5)) for s in (0.9, 0.91, 0.92, 0.91, 0.9)]
     records = {"core": quick, "lstm": slow}
-    assert show_results.verdict(records, "examples") == "ahead"  # 0.7 at 150 beside 0 at 120
+    assert show_results.verdict(records, "examples") == "ahead"  # 0.7 at 150 beside a thirtieth of 0.9
     assert show_results.verdict(records, "seconds") == "behind"
+    third = [run(0.5, examples=(100, 130), seconds=(0.4, 0.45))]  # a model that stopped early limits all
+    assert show_results.verdict(records | {"rrnn": third}, "seconds") == "no difference"
+
+
+def test_a_difference_too_small_to_matter_is_none():
+    assert verdict([0.9] * 4 + [0.901], [0.895] * 4 + [0.896]) == "no difference"
 
 
 def test_the_table_has_every_task_and_model():
