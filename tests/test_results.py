@@ -15,7 +15,7 @@ import rrnn_helpers as rh
 RESULTS = Path(__file__).resolve().parent.parent / "notebooks" / "results"
 LADDER = sorted(RESULTS.glob("ladder_*"))
 WEIGHTS = sorted(set(RESULTS.glob("[!.]*.npz")) - set(LADDER))
-ON_DEMAND = "ablation_story"  # in the tool, for who has an hour; not stored
+ON_DEMAND = "ablation_story"  # takes an hour: what is there of it is no set yet
 STORED = [name for name in run_experiments.EXPERIMENTS if not name.startswith(ON_DEMAND)]
 RUNS = {  # every stored run of the tool: what it is made of
     run: planned
@@ -30,7 +30,7 @@ def record_of(weights):
 
 
 def test_every_run_is_there_and_no_other():
-    records = set(RESULTS.glob("*.json")) - set(LADDER)
+    records = set(RESULTS.glob("*.json")) - set(LADDER) - set(RESULTS.glob(f"{ON_DEMAND}*"))
     assert sorted(RUNS) == sorted(path.stem for path in records)
     kept = [run for run, planned in RUNS.items() if planned.get("weights", True)]
     assert sorted(kept) == sorted(path.stem for path in WEIGHTS)
