@@ -122,7 +122,7 @@ def container_findings(container):
     tag = re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:(3\.\d+)-[a-z]+", container.get("image", ""))
     if not tag or not minor(read_floors()[0]) <= minor(tag[1]) <= NEWEST_PYTHON:
         found.append("the image is not a Python that is tested, pinned by version and system")
-    if not re.search(r"pip install (--editable|-e) '\.\[test\]'$", container.get("postCreateCommand", "")):
+    if not re.search(r"pip install (--editable|-e) '\.\[test,site\]'$", container.get("postCreateCommand", "")):
         found.append("postCreateCommand does not install the project and its tests")
     if "ms-toolsai.jupyter" not in container.get("customizations", {}).get("vscode", {}).get("extensions", []):
         found.append("the Jupyter extension is missing, so notebooks do not open")
