@@ -54,9 +54,7 @@ def test_targets_oracle_and_brute_force_agree(task, seed, batch_size):
 @quick
 @given(tasks(), st.integers(0, 10**6), st.integers(1, 8))
 def test_encoding(task, seed, batch_size):
-    batch = sample(task, batch_size, seed)
-    assert isinstance(batch, rh.Batch)
-    inputs, targets = batch
+    inputs, targets = sample(task, batch_size, seed)
     k, d = task.num_vectors, task.num_dims
     assert inputs.dtype == np.float32 and inputs.shape == (batch_size, k, task.input_size)
     assert task.input_size == task.dims + 3 * task.labels and task.output_size == task.labels

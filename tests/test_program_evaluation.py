@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from task_checks import check_seeds, sample
 
-import rrnn_helpers as rh
 from rrnn_helpers import ProgramEvaluation
 
 quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -124,9 +123,7 @@ def test_targets_solve_and_rewriter_agree(task, seed, batch_size):
 @quick
 @given(tasks(), st.integers(0, 10**6), st.integers(1, 8))
 def test_encoding(task, seed, batch_size):
-    batch = sample(task, batch_size, seed)
-    assert isinstance(batch, rh.Batch)
-    inputs, targets = batch
+    inputs, targets = sample(task, batch_size, seed)
     longest = {"copy": task.length, "reverse": task.length, "double": 2 * task.length}.get(task.kind, task.length + 1)
     assert (task.input_size, task.output_size, task.target_kind) == (30, 11, "class")
     assert task.answer_steps == longest + 1 and task.num_inputs == task.text_steps + task.answer_steps

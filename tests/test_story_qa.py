@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from task_checks import check_agreement, check_seeds, sample
 
-import rrnn_helpers as rh
 from rrnn_helpers import StoryQA
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -77,9 +76,7 @@ def test_targets_oracle_and_brute_force_agree(task, seed, batch_size):
 @quick
 @given(tasks(), st.integers(0, 10**6), st.integers(1, 8))
 def test_encoding(task, seed, batch_size):
-    batch = sample(task, batch_size, seed)
-    assert isinstance(batch, rh.Batch)
-    inputs, targets = batch
+    inputs, targets = sample(task, batch_size, seed)
     assert task.input_size == 4 + task.num_people + task.num_objects + task.num_places
     assert task.output_size == task.num_places and task.target_kind == "class"
     assert task.num_inputs == task.num_facts + 1
