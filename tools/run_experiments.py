@@ -102,7 +102,13 @@ VARIANTS = {
     "first_memory_random": {"initial_memory": "random"},
     "blocks_2": {"num_blocks": 2},
 }
-for short, task in {"nth": "nth_3x2", "story": "stories"}.items():
+# The comparison's stories are too long for the core to pass the best rule; with one object and eight facts it does.
+SMALL_STORY = ("StoryQA", {"num_people": 3, "num_objects": 1, "num_places": 5, "num_facts": 8})
+for short in ("core", "rrnn"):
+    model, times = MODELS[short]
+    steps = round(1600 * times)
+    EXPERIMENTS[f"small_story_{short}"] = {"task": SMALL_STORY, "model": model, "steps": steps, "search_steps": steps}
+for short, task in {"nth": "nth_3x2", "story": "small_story"}.items():
     for variant, change in VARIANTS.items():
         EXPERIMENTS[f"ablation_{short}_{variant}"] = EXPERIMENTS[f"{task}_core"] | {
             "model": ("RelationalMemoryCore", CORE | change), "near": f"{task}_core", "weights": False,
