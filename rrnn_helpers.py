@@ -46,7 +46,7 @@ __all__ = [
     "RelationalMemoryCore", "RelationalMemory", "RelationalRNNCell", "RelationalRNN", "LSTM",
     "Batch", "NthFarthest", "PairMatching", "ObjectTracking", "StoryQA", "Sorting", "ProgramEvaluation",
     "Adam", "History", "train", "evaluate", "save_checkpoint", "load_checkpoint", "CheckpointError",
-    "run_experiments", "load_records", "mean_interval",
+    "run_experiments", "load_records", "mean_interval", "mean_difference",
     "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "LiveFigure", "show_source",
     "claim",
 ]  # fmt: skip
@@ -1601,7 +1601,8 @@ class NthFarthest(_Task):
         if planar:
             for label, row, kind in zip(labels, x, kinds, strict=True):
                 left.scatter(*row, color=COLOURS[kind], marker="osD"[kind], s=110)
-                left.annotate(str(label), row, (8, 6), textcoords="offset points", fontsize=12)
+                box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+                left.annotate(str(label), row, (8, 6), textcoords="offset points", fontsize=12, bbox=box)
             left.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xlabel="first number", ylabel="second number", aspect="equal")
         else:
             _heat(left, x, "number (blue: -1, white: 0, red: 1)", "step", vmin=-1, vmax=1)
@@ -1701,8 +1702,9 @@ class PairMatching(_Task):
             left.plot([0, 1], [step, step], "--" if question else "-", color="#555555", zorder=1)
             for side, element in enumerate(row):
                 kind = 1 if element == asked else 2 if element == answer else 0
-                left.scatter(side, step, s=420, marker="osD"[kind], color=COLOURS[kind], zorder=2)
-                left.text(side, step, element, color="white", ha="center", va="center", fontsize=9, fontweight="bold")
+                look = {"facecolor": "white", "edgecolor": COLOURS[kind], "linewidth": 2}
+                left.scatter(side, step, s=420, marker="osD"[kind], zorder=2, **look)
+                left.text(side, step, element, ha="center", va="center", fontsize=9)
             if question:
                 left.text(-0.2, step, "asked", ha="right", va="center")
                 left.text(1.2, step, "answer", va="center")
@@ -1778,7 +1780,7 @@ class Sorting(_Task):
         figure, (axis,) = _figure(1, 1, (min(12, max(6, 0.4 * L + 3)), 3.6))
         for side, (values, name) in enumerate([(read, "read"), (write, "blank, flag 1: the answer")]):
             steps = np.arange(1, L + 1) + side * L
-            axis.vlines(steps, -0.5, values, color="#999999", linewidth=1)
+            axis.vlines(steps, -0.5, values, color="#777777", linewidth=1)
             axis.scatter(steps, values, s=60, marker="oD"[side], color=COLOURS[2 * side], zorder=2)
             for step, value in zip(steps, values, strict=True):
                 axis.annotate(str(value), (step, value), (0, 7), textcoords="offset points", ha="center", fontsize=9)
@@ -1888,12 +1890,13 @@ class ObjectTracking(_Task):
             left.plot(*path.T, color=colour, linewidth=3 if name == asked else 1.2)
             left.scatter(*path[0], s=25, marker=marker, color=colour, zorder=3)
             left.scatter(*path[-1], s=170, marker=marker, facecolors="white", edgecolors=colour, linewidths=2, zorder=4)
-            left.text(*path[-1], name, ha="center", va="center_baseline", fontsize=8, zorder=6)
+            box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+            left.text(*path[-1], name, ha="center", va="center_baseline", fontsize=8, zorder=6, bbox=box)
             if name == asked:
                 left.scatter(*path[-1], s=480, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
         edges = np.arange(G + 1) - 0.5
-        left.hlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
-        left.vlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0)
+        left.hlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0, gid="grid")
+        left.vlines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0, gid="grid")
         around, ticks = (-0.5 - 0.09 * G, 1.09 * G - 0.5), range(0, G, -(-G // 8))
         left.set(xlim=around, ylim=around, xticks=ticks, yticks=ticks, aspect="equal")
         left.set(xlabel="x (cell)", ylabel="y (cell)")
@@ -2081,7 +2084,7 @@ class StoryQA(_Task):
             return name.split()[-1] if name[-1].isdigit() else name.removeprefix("the ")[0].upper()
 
         def shade(place):
-            """A pale colour; the two blues are far apart in this order."""
+            """A pale colour; blue and violet are far apart in this order."""
             return COLOURS[(0, 1, 2, 3, 5, 6, 4)[place % 7]] + "55"
 
         written, shown = {}, str if roomy and P <= len(self.NAMES["person"]) else short
@@ -2819,15 +2822,20 @@ def load_records(folder, pattern="*"):
     return records
 
 
+def _sample(name, values):
+    values = _floats(name, values, (name,), np.float64)
+    if len(values) < 2:
+        raise ValueError(f"{name} must be two or more: one says nothing about how far they spread, got {len(values)}")
+    return values
+
+
 def mean_interval(values, confidence=0.95):
     """(mean, low, high) of a few independent values, such as one score a seed: the interval of Student's t, which would
     hold the true mean with that confidence if the values were normal. Raises ValueError for fewer than two values, or a
     confidence outside 0..1. Taught in notebook 07."""
     from scipy import stats
 
-    values = _floats("values", values, ("values",), np.float64)
-    if len(values) < 2:
-        raise ValueError(f"values must be two or more: one says nothing about how far they spread, got {len(values)}")
+    values = _sample("values", values)
     if not 0 < _number("confidence", confidence) < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
@@ -2835,10 +2843,29 @@ def mean_interval(values, confidence=0.95):
     return mean, mean - float(half), mean + float(half)
 
 
+def mean_difference(a, b, confidence=0.95):
+    """(difference, low, high): the mean of a minus that of b, such as two models' scores, one a seed, with the interval
+    of Welch, which lets a and b spread unequally. Without any spread, low and high are the difference. Raises
+    ValueError for fewer than two values in a or b, or a confidence outside 0..1. Taught in notebook 07."""
+    from scipy import stats
+
+    a, b = _sample("a", a), _sample("b", b)
+    if not 0 < _number("confidence", confidence) < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    difference = float(a.mean() - b.mean())
+    if np.ptp(a) == np.ptp(b) == 0:
+        return difference, difference, difference
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns of values that are all the same, as five of 1.0
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(confidence)
+    return difference, float(interval.low), float(interval.high)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pictures and controls (all notebooks)
 # ---------------------------------------------------------------------------------------------------------------------
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito's palette
+# After Okabe and Ito's palette: as far apart for the colour-blind, but each with a contrast of 3:1 or more on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C2629B", "#8A7FE8", "#6B4F00", "#000000")
 MARKERS = "osD^vPX"
 
 
@@ -2890,7 +2917,7 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
             axis.set_yticks(range(rows), labels if i == 0 else [""] * rows)
         if rows * columns <= 42 and panels <= 4:
             for (row, column), value in np.ndenumerate(panel):
-                colour = "white" if value < 0.5 else "black"
+                colour = "white" if value < 0.47 else "black"  # where cividis is as far from both
                 axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
     _scale(figure, picture, "weight")
     return figure
@@ -2919,13 +2946,15 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
 
 
 def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, xscale="linear", yscale="linear"):
-    """Curves {name: (x, y)}, or {name: [(x, y), ...]} with a curve for each seed, told apart by colour and marker.
-    levels {name: y} are dashed lines to compare with. Returns a matplotlib Figure. Taught in notebook 06."""
+    """Curves {name: (x, y)}, or {name: [(x, y), ...]} with a curve for each seed, told apart by colour and marker,
+    from the eighth on by line style too. levels {name: y} are dashed lines to compare with. Returns a matplotlib
+    Figure. Taught in notebook 06."""
     figure, (axis,) = _figure(1, 1, (7.5, 4))
     for i, (name, runs) in enumerate(curves.items()):
+        look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 7], "linestyle": ("-", "--", ":")[i // 7 % 3]}
         for j, (x, y) in enumerate([runs] if isinstance(runs, tuple) else runs):
-            axis.plot(x, y, color=COLOURS[i % 7], marker=MARKERS[i % 7], markevery=max(1, len(x) // 10), markersize=5,
-                      linewidth=1.6, alpha=0.85, label=name if j == 0 else None)  # fmt: skip
+            axis.plot(x, y, **look, markevery=max(1, len(x) // 10), markersize=5, linewidth=1.4,
+                      label=name if j == 0 else None)  # fmt: skip
     for i, (name, level) in enumerate((levels or {}).items()):
         style = ("--", ":", "-.")[i % 3]
         axis.axhline(level, color="#555555", linestyle=style, linewidth=1.2, label=name)

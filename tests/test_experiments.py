@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import distributed
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import rrnn_helpers as rh
 
@@ -131,3 +132,17 @@ def test_what_is_no_experiment_is_refused(call, error, says):
     with pytest.raises(error) as caught:
         call()
     assert re.search(says, str(caught.value))
+
+
+def test_the_difference_of_two_means_has_welchs_interval():
+    """By the formula, on four and three values of unequal spread; turned round, and without spread."""
+    a, b = [9.0, 10.0, 10.0, 12.0], [3.0, 5.0, 7.0]
+    va, vb = 19 / 12 / 4, 4 / 3
+    freedom = (va + vb) ** 2 / (va**2 / 3 + vb**2 / 2)
+    half = student(freedom).ppf(0.95) * np.sqrt(va + vb)
+    np.testing.assert_allclose(rh.mean_difference(a, b, 0.9), (5.25, 5.25 - half, 5.25 + half))
+    np.testing.assert_allclose(rh.mean_difference(b, a, 0.9), (-5.25, -5.25 - half, -5.25 + half))
+    assert rh.mean_difference([1, 1, 1], [0.5, 0.5]) == (0.5, 0.5, 0.5)
+    d, low, high = rh.mean_difference([1.0] * 5, [0.5, 0.6, 0.7])  # one of them without spread: that of the other
+    np.testing.assert_allclose((1 - d, 1 - high, 1 - low), rh.mean_interval([0.5, 0.6, 0.7]))
+    assert all(type(number) is float for number in (d, low, high))

@@ -17,31 +17,76 @@ def small(monkeypatch):
     monkeypatch.setattr(run_ladder, "DIMS", 2)
     monkeypatch.setattr(run_ladder, "RUNGS", [(2, 1, 0.01), (2, 2, 0.01), (3, 2, None)])
     monkeypatch.setattr(run_ladder, "MODELS", {"lstm": ("LSTM", {"hidden_size": 4}, 1e-3)})
-    monkeypatch.setattr(run_ladder, "TRAIN", {"batch_size": 4, "eval_every": 50, "seed": 1})
-    monkeypatch.setattr(run_ladder, "CHUNK", 50)
+    monkeypatch.setattr(run_ladder, "TRAIN", run_ladder.TRAIN | {"batch_size": 4})
+    monkeypatch.setattr(run_ladder, "SAVE_EVERY", 50)
 
 
-def test_a_climb(small, tmp_path, capsys, monkeypatch):
-    run_ladder.climb("lstm", 1e-9, tmp_path)  # out of time after 50 steps, on the first rung
-    (row,) = json.loads((tmp_path / "ladder_lstm.json").read_text())["rungs"]
-    assert (row["vectors"], row["dims"], row["steps"], row["examples"], row["passed"]) == (2, 1, 50, 200, False)
-    hours = iter([0.0, 0.0, 0.0, 0.0, 1.0])  # then five looks at the clock
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that counts steps until clock(step, hours) makes it show those hours."""
+    jump = {}
+    advance = rh._Run.advance
 
-    def train(*arguments, real=rh.train, **options):
-        history = real(*arguments, **options)
-        history.seconds[-1] = 3600 * next(hours)
-        return history
+    def take_a_step(run):
+        advance(run)
+        run.seconds = 3600 * jump.get(run.step, 0) or 0.01 * run.step
+        assert run.step < 1000
 
-    monkeypatch.setattr(rh, "train", train)
+    monkeypatch.setattr(rh._Run, "advance", take_a_step)
+    return lambda step, hours: jump.update({step: hours})
+
+
+def test_a_climb(small, tmp_path, capsys, clock):
+    clock(60, hours=1)  # on the first rung
     run_ladder.climb("lstm", 1, tmp_path)
+    (row,) = json.loads((tmp_path / "ladder_lstm.json").read_text())["rungs"]
+    assert (row["vectors"], row["dims"], row["steps"], row["examples"], row["passed"]) == (2, 1, 60, 240, False)
+    clock(270, hours=2)
+    run_ladder.climb("lstm", 2, tmp_path)
     record = json.loads((tmp_path / "ladder_lstm.json").read_text())
     rungs = record["rungs"]
     assert [(r["vectors"], r["dims"], r["passed"]) for r in rungs] == [(2, 1, True), (2, 2, True), (3, 2, False)]
-    assert [r["steps"] for r in rungs] == [100, 200, 300]  # a stage takes at least 100 steps
+    first, second, third = (r["steps"] for r in rungs)
+    assert 95 < first < 105 and second == 2 * first and third == 270  # a stage takes about 100 steps
     model, _ = rh.load_checkpoint(tmp_path / "ladder_lstm.npz")
     assert hashlib.sha256(model.flat.tobytes()).hexdigest() == rungs[-1]["sha256"]
     assert rh.evaluate(model, run_ladder.rung_task(2)) == rungs[-1]["test"]
     assert len(rungs[-1]["by_n"]) == 3 and "3 x 2" in capsys.readouterr().out
+
+
+def test_an_interrupted_climb_goes_on_to_the_same_weights(small, tmp_path, clock, monkeypatch):
+    clock(270, hours=1)
+    folders = [tmp_path / name for name in ("whole", "interrupted")]
+    for folder in folders:
+        folder.mkdir()
+    run_ladder.climb("lstm", 1, folders[0])
+    advance = rh._Run.advance
+
+    def stop_at_130(run):
+        if run.step == 130:  # the last save was where the first rung was left
+            raise KeyboardInterrupt
+        advance(run)
+
+    monkeypatch.setattr(rh._Run, "advance", stop_at_130)
+    with pytest.raises(KeyboardInterrupt):
+        run_ladder.climb("lstm", 1, folders[1])
+    monkeypatch.setattr(rh._Run, "advance", advance)
+    run_ladder.climb("lstm", 1, folders[1])
+    whole, interrupted = (json.loads((folder / "ladder_lstm.json").read_text()) for folder in folders)
+    assert whole == interrupted and len(whole["rungs"]) == 3
+
+
+def test_a_rung_is_scored_at_the_step_that_leaves_it(small, tmp_path, clock):
+    """The weights are those of rrnn_helpers.train after as many steps."""
+    clock(270, hours=1)
+    run_ladder.climb("lstm", 1, tmp_path)
+    rungs = json.loads((tmp_path / "ladder_lstm.json").read_text())["rungs"]
+    task, stages = run_ladder.rung_task(-1), [(run_ladder.rung_task(i), 0.01) for i in range(2)]
+    for rung in rungs:
+        model = rh.LSTM(task.input_size, 4, task.output_size, seed=run_ladder.TRAIN["seed"])
+        arguments = run_ladder.TRAIN | {"learning_rate": 1e-3, "curriculum": stages, "progress": False}
+        rh.train(model, task, rung["steps"], **arguments)
+        assert hashlib.sha256(model.flat.tobytes()).hexdigest() == rung["sha256"]
 
 
 def test_accuracy_by_n_is_that_of_each_n(small):

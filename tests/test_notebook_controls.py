@@ -1,7 +1,9 @@
-"""Every control of every notebook works at its ends, and every folded solution runs.
+"""Every control of every notebook works at its ends, every folded solution runs, and every figure on the way is
+accessible.
 
-Each notebook is copied with two additions: the code of a folded solution follows the cell that holds it, and a last
-cell moves every control. nbval runs the copies, because it also sees errors in the callbacks of a control.
+Each notebook is copied with three additions: a first cell looks at each figure and its words (accessibility.watch), the
+code of a folded solution follows the cell that holds it, and a last cell moves every control. nbval runs the copies,
+because it also sees errors in the callbacks of a control.
 """
 
 import copy
@@ -56,8 +58,9 @@ def move_every_control():
 
 
 def with_solutions_and_moves(notebook):
-    """A copy of the notebook without outputs, with the folded solutions as cells and a last cell of moves."""
-    cells = []
+    """A copy of the notebook without outputs, with a first cell that watches the figures, the folded solutions as
+    cells and a last cell of moves."""
+    cells = [new_code_cell("import accessibility\n\naccessibility.watch()")]
     for cell in copy.deepcopy(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -80,7 +83,8 @@ def run_copies(notebooks, folder):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfE", "--color=no"]
     command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180", "."]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600)
     return result.returncode, result.stdout + result.stderr
 
@@ -120,6 +124,18 @@ ANSWER = """\
 
    </details>
 """
+PICTURE = """\
+from matplotlib.figure import Figure
+
+import rrnn_helpers as rh
+
+def draw(height):
+    figure = Figure(figsize=(2, 2))
+    figure.add_axes((0, 0, 1, 1), xticks=[], yticks=[]).axhline(height, color="COLOUR")
+    return figure
+
+slider = rh.LiveFigure(draw, "A line at WORDS.".format, height=(1, 4, 1, 2)).controls["height"]
+"""
 
 
 def planted(most=4, value=2, code=SLIDER):
@@ -133,11 +149,16 @@ def test_planted_faults_are_caught(tmp_path):
         "good.ipynb": planted(),
         "bad_control.ipynb": planted(most=3),
         "bad_solution.ipynb": planted(value=3),
+        "good_picture.ipynb": planted(code=PICTURE.replace("WORDS", "{height}").replace("COLOUR", "black")),
+        "bad_picture.ipynb": planted(code=PICTURE.replace("WORDS", "{height}").replace("COLOUR", "silver")),
+        "bad_words.ipynb": planted(code=PICTURE.replace("WORDS", "some height").replace("COLOUR", "black")),
         "no_control.ipynb": planted(code="class slider:\n    value = 2\n\ndef LiveFigure():\n    return slider\n"),
     }
     status, output = run_copies(notebooks, tmp_path)
     failed = set(re.findall(r"^FAILED (?:.*/)?(\w+)\.ipynb::Cell (\d+)", output, re.MULTILINE))
-    assert (status, failed) == (1, {("bad_control", "2"), ("bad_solution", "1"), ("no_control", "2")}), output[-5000:]
+    expected = {("bad_control", "3"), ("bad_solution", "2"), ("no_control", "3"), ("bad_words", "3")}
+    expected |= {("bad_picture", cell) for cell in "12"}  # the solution has no slider to ask
+    assert (status, failed) == (1, expected), output[-5000:]
 
 
 def test_hints_are_not_run():

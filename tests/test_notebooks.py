@@ -22,6 +22,8 @@ GLOBAL_RANDOM = re.compile(
     re.MULTILINE,
 )
 LONG_FLOAT = re.compile(r"\d\.\d{7,}")
+LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(|<a\b[^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL)
+VAGUE = re.compile(r"(click |see |read |look )?(here|this|that|link|this link|this page|more|page|it)", re.IGNORECASE)
 IGNORE_TAGS = ("nbval-ignore-output", "nbval-skip", "skip-execution")
 IGNORE_COMMENTS = re.compile(r"#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)")
 
@@ -88,6 +90,13 @@ def find_pictures_without_words(notebook):
     for words in re.findall(r"!\[([^\]]*)\]\(", blank_fences(all_text(notebook))):
         if len(words.strip()) < SHORTEST_ALT_TEXT:
             yield f"a markdown picture has the alt text {words!r}, shorter than {SHORTEST_ALT_TEXT} characters"
+
+
+def find_vague_links(notebook):
+    for match in LINK.finditer(blank_fences(all_text(notebook))):
+        words = (match[1] or match[2] or "").strip()
+        if not re.search(r"\w", words) or VAGUE.fullmatch(words):
+            yield f"a link has the text {words!r}, which does not say where it leads"
 
 
 def find_heading_faults(notebook):
@@ -258,6 +267,8 @@ FAULTS = [
     fault("without alt text", figure__outputs=[nbformat.v4.new_output("display_data", {"image/png": ""})]),
     fault("SVG", figure__outputs=[nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})]),
     fault("markdown picture", opening__source=OPENING + "\n\n![a box](box.png)"),
+    fault("where it leads", opening__source=OPENING + "\n\nThe data are [here](data.csv)."),
+    fault("does not say where", opening__source=OPENING + '\n\n<a href="data.csv">Read more</a>'),
     fault("cell ids", figure__id="0123abcd"),
     fault("headings of level 1", opening__source=OPENING + "\n\n# Again"),
     fault("of level 3 follows", opening__source=OPENING + "\n\n### Deep"),

@@ -355,6 +355,7 @@ SIGNATURES = """
     run_experiments(experiments, executor=None, *, folder=None, progress=True)
     load_records(folder, pattern='*')
     mean_interval(values, confidence=0.95)
+    mean_difference(a, b, confidence=0.95)
     LiveFigure(draw, alt, **controls)
 """  # noqa: E501
 

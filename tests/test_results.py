@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import run_experiments
+import run_ladder
 from scipy.stats import binomtest
 
 import rrnn_helpers as rh
@@ -102,3 +103,45 @@ def test_a_short_run_comes_out_again_whole():
     right, asked = 60_000 * again["test"]["accuracy"], 60_000  # 10,000 examples of six answers
     low, high = binomtest(round(right), asked).proportion_ci(0.999)
     assert low - 2e-3 < record["test"]["accuracy"] < high + 2e-3
+
+
+@pytest.fixture(params=run_ladder.MODELS)
+def ladder(request):
+    """(name, record) of a climb. Both are stored, however many rungs are in them."""
+    return request.param, json.loads((RESULTS / f"ladder_{request.param}.json").read_text())
+
+
+def test_the_ladder_is_climbed_rung_by_rung(ladder):
+    name, record = ladder
+    kind, sizes, rate = run_ladder.MODELS[name]
+    rungs = record["rungs"]
+    assert record["model"] == json.loads(json.dumps([kind, sizes]))
+    assert record["train"] == run_ladder.TRAIN | {"learning_rate": rate}
+    assert [(row["vectors"], row["dims"], row["bound"]) for row in rungs] == run_ladder.RUNGS[: len(rungs)]
+    assert all(row["passed"] for row in rungs[:-1]) and rungs[-1]["passed"] in (True, False)
+    assert [row["examples"] for row in rungs] == [row["steps"] * record["train"]["batch_size"] for row in rungs]
+    for column in ("steps", "seconds"):
+        assert np.all(np.diff([0] + [row[column] for row in rungs]) > 0)
+
+
+def test_what_is_said_of_a_rung_fits_together(ladder):
+    """The accuracies for each n make up that of all, and the shortcuts are those of the task."""
+    for rung, row in enumerate(ladder[1]["rungs"]):
+        task, by_n = run_ladder.rung_task(rung), row["by_n"]
+        assert row["shortcuts"] == pytest.approx(task.shortcuts(), abs=1e-4)
+        assert len(by_n) == task.num_vectors == row["vectors"]
+        assert abs(np.mean(by_n) - row["test"]["accuracy"]) < 0.02  # each n is as likely, but not as frequent
+        if row["bound"] is not None:
+            assert row["bound"] > max(row["shortcuts"].values()) + 0.05  # no shortcut leads up the ladder
+
+
+def test_weights_of_the_ladder_score_what_is_said(ladder):
+    name, record = ladder
+    row, task = record["rungs"][-1], run_ladder.rung_task(len(record["rungs"]) - 1)
+    model, _ = rh.load_checkpoint(RESULTS / f"ladder_{name}.npz")
+    assert hashlib.sha256(model.flat.tobytes()).hexdigest() == row["sha256"]
+    now = rh.evaluate(model, task, 5000, seed=77)["accuracy"], *run_ladder.by_n(model, task, 5000, seed=77)
+    then, share = (row["test"]["accuracy"], *row["by_n"]), np.array([1] + [row["vectors"]] * row["vectors"])
+    # all, then each n: of 10,000 examples then and of 5,000 now; four standard errors of the difference
+    spread = np.sqrt(np.maximum(np.multiply(then, np.subtract(1, then)), 0.005) * share * (1 / 10_000 + 1 / 5000))
+    assert np.all(np.abs(np.subtract(now, then)) < 4 * spread)

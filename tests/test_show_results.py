@@ -1,8 +1,10 @@
 """The table and the figure of the README are what the stored runs give, and the words in it mean what they say."""
 
+import json
 import re
 
 import pytest
+import run_ladder
 import show_results
 
 import rrnn_helpers as rh
@@ -79,3 +81,24 @@ def test_the_table_has_every_task_and_model():
             scores = [next(v for k, v in record["test"].items() if k != "loss") for record in records]
             assert len(scores) == 5 and float(mean) == pytest.approx(sum(scores) / 5, abs=6e-4)
             assert float(low) <= float(mean) <= float(high)
+
+
+def test_the_ladder_has_every_rung_that_a_model_reached():
+    """Each cell is found again in the model's own file."""
+    lines = show_results.ladder_table(show_results.RESULTS).splitlines()[2:]
+    records = [json.loads((show_results.RESULTS / f"ladder_{model}.json").read_text()) for model in ("core", "lstm")]
+    assert len(lines) == max(len(record["rungs"]) for record in records)
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == [
+        f"{vectors} x {dims}" for vectors, dims, _ in run_ladder.RUNGS[: len(lines)]
+    ]
+    for i, line in enumerate(lines):
+        for cell, record in zip(line.strip("| ").split(" | ")[2:], records, strict=True):
+            if i >= len(record["rungs"]):
+                assert cell == "not reached"
+                continue
+            row = record["rungs"][i]
+            accuracy, millions, hours = map(float, re.match(r"([\d.]+) \(([\d.]+) M, ([\d.]+) h", cell).groups())
+            assert accuracy == pytest.approx(row["test"]["accuracy"], abs=0.006)
+            assert millions == pytest.approx(128 * row["steps"] / 1e6, abs=0.06)
+            assert hours == pytest.approx(row["seconds"] / 3600, abs=0.06)
+            assert ("time ran out" in cell) == (not row["passed"])

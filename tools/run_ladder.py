@@ -4,9 +4,9 @@
     python tools/run_ladder.py lstm --hours 4     the same with the LSTM
     python tools/run_ladder.py core               how far it has come
 
-A rung is left when the running accuracy of its batches reaches a bound. Then, and at the end of the time, the weights
-are scored on fresh examples of their rung, for each n: notebooks/results/ladder_MODEL.json has a row a rung, and
-ladder_MODEL.npz the last weights. An interrupted run goes on where it stopped.
+A rung is left when the running accuracy of its batches reaches a bound. At that step, and at the end of the time, the
+weights are scored on fresh examples of their rung, for each n: notebooks/results/ladder_MODEL.json has a row a rung,
+and ladder_MODEL.npz the weights of the last row. An interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -36,8 +36,11 @@ MODELS = {  # class, sizes, learning rate
     "core": ("RelationalMemoryCore", {"num_slots": 8, "slot_size": 64, "num_heads": 4} | READOUT, 1e-3),
     "lstm": ("LSTM", {"hidden_size": 256} | READOUT, 1e-3),
 }
-TRAIN = {"batch_size": 128, "eval_every": 1000, "seed": 1}
-CHUNK = 250  # steps between two looks at the rung and at the clock
+TRAIN = {  # as the arguments of rrnn_helpers.train; nothing is scored on the way but at the end of a rung
+    "batch_size": 128, "warmup": 200, "clip_norm": 1.0, "seed": 1, "eval_every": 1000, "eval_examples": 1,
+    "patience": None, "workers": 1,
+}  # fmt: skip
+SAVE_EVERY = 500  # steps
 
 
 def rung_task(rung):
@@ -53,43 +56,43 @@ def by_n(model, task, examples=10_000, seed=1):
     return [round(float(right[n == i].mean()), 4) for i in range(1, task.num_vectors + 1)]
 
 
-def row(model, rung, history):
+def row(run, rung):
     """What is stored of a rung: its end in steps, examples and seconds of training, and how well it is known."""
     task = rung_task(rung)
     return {
-        "vectors": RUNGS[rung][0], "dims": RUNGS[rung][1], "steps": int(history.step[-1]),
-        "examples": int(history.examples[-1]), "seconds": round(float(history.seconds[-1]), 1),
-        "test": rh.evaluate(model, task), "by_n": by_n(model, task), "shortcuts": task.shortcuts(),
-        "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
+        "vectors": RUNGS[rung][0], "dims": RUNGS[rung][1], "steps": run.step, "examples": run.step * run.batch_size,
+        "seconds": round(run.seconds, 1), "test": rh.evaluate(run.model, task), "by_n": by_n(run.model, task),
+        "shortcuts": task.shortcuts(), "sha256": hashlib.sha256(run.model.flat.tobytes()).hexdigest(),
+        "bound": RUNGS[rung][2], "passed": rung < run.stage,
     }  # fmt: skip
 
 
 def climb(name, hours, folder):
-    """Train until `hours` of training are spent in all. A look at the rung is taken every CHUNK steps only, so the
-    weights stored for a rung may have seen a little of the next one."""
+    """Train until `hours` of training are spent in all. rrnn_helpers.train would hand the weights back some steps into
+    the next rung, when much of the last one is forgotten already; so its steps are taken here, one by one."""
     kind, sizes, rate = MODELS[name]
     task = rung_task(-1)
     model = getattr(rh, kind)(task.input_size, output_size=task.output_size, seed=TRAIN["seed"], **sizes)
     curriculum = [(rung_task(i), bound) for i, (_, _, bound) in enumerate(RUNGS[:-1])]
+    run = rh._Run(model, task, learning_rate=rate, curriculum=curriculum, **TRAIN)
     stored, part = folder / f"ladder_{name}.json", folder / f".ladder_{name}.part.npz"
+    if part.exists():
+        run.resume(part, steps=sys.maxsize)
     rows = json.loads(stored.read_text())["rungs"] if stored.exists() else []
-    steps = rh.load_checkpoint(part)[1]["step"] if part.exists() else 0
-    while True:
-        steps += CHUNK
-        arguments = TRAIN | {"learning_rate": rate, "curriculum": curriculum, "checkpoint": part, "progress": False}
-        history = rh.train(model, task, steps, checkpoint_every=CHUNK, **arguments)
-        now, out_of_time = int(history.stage[-1]), bool(history.seconds[-1] >= 3600 * hours)
-        rows = [r for r in rows if r["passed"]]  # the row of a rung that time ran out on is written anew
-        first = RUNGS.index((rows[-1]["vectors"], rows[-1]["dims"], rows[-1]["bound"])) + 1 if rows else 0
-        for rung in range(first, now + out_of_time):
-            rows.append(row(model, rung, history) | {"bound": RUNGS[rung][2], "passed": rung < now})
+    rows = rows[: run.stage]  # without the row of a rung that time ran out on
+    while run.seconds < 3600 * hours:
+        rung = run.stage
+        run.advance()
+        left = run.stage > rung
+        if left or run.seconds >= 3600 * hours:
+            rows.append(row(run, rung))
             rh.save_checkpoint(folder / f"ladder_{name}.npz", model)
             record = {"model": MODELS[name][:2], "train": TRAIN | {"learning_rate": rate}, "rungs": rows}
             with rh._replacing(stored) as file:
                 file.write(json.dumps(record, indent=1).encode())
             print(describe(rows[-1]), flush=True)
-        if out_of_time:
-            return
+        if left or run.step % SAVE_EVERY == 0 or run.seconds >= 3600 * hours:
+            run.save(part)
 
 
 def describe(row):

@@ -1,15 +1,15 @@
-"""The results in the README, its table and its figure, made from the stored runs.
+"""The results in the README, its tables and its figure, made from the stored runs.
 
-    python tools/show_results.py            write both
-    python tools/show_results.py --check    say whether both are what the stored runs give
+    python tools/show_results.py            write them
+    python tools/show_results.py --check    say whether they are what the stored runs give
 
-The table stands in README.md between two comments, the figure is notebooks/results/comparison.png.
+The tables stand in README.md between comments, the figure is notebooks/results/comparison.png.
 """
 
 import argparse
 import io
+import json
 import sys
-import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,12 +18,13 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from run_experiments import MODELS, RESULTS, TASKS, best_shortcut, score  # noqa: E402
-from scipy.stats import ttest_ind  # noqa: E402
+from run_ladder import RUNGS  # noqa: E402
 
 import rrnn_helpers as rh  # noqa: E402
 
 README, FIGURE = ROOT / "README.md", RESULTS / "comparison.png"
 START, END = "<!-- results: written by tools/show_results.py -->\n", "<!-- end of results -->\n"
+LADDER_START, LADDER_END = "<!-- ladder: written by tools/show_results.py -->\n", "<!-- end of ladder -->\n"
 TITLES = {
     "nth_3x2": "Nth farthest, 3 vectors",
     "nth_4x4": "Nth farthest, 4 vectors",
@@ -37,10 +38,12 @@ TITLES = {
 }
 NAMES = {
     "core": "relational memory core",
-    "rrnn": "RelationalRNN",
+    "rrnn": "LSTM+memory",
     "lstm": "LSTM, same parameters",
     "lstm_wide": "LSTM, same units",
 }
+
+LADDER = {"core": "relational memory core", "lstm": "LSTM"}  # of tools/run_ladder.py
 
 
 def read(folder):
@@ -60,12 +63,8 @@ def verdict(records, axis):
         np.array([np.interp(limit, run["curve"][axis], run["curve"]["score"]) for run in records[model]])
         for model in ("core", "lstm")
     )
-    if abs(core.mean() - lstm.mean()) < 0.01:
-        return "no difference"
-    with warnings.catch_warnings():  # scores that are all 1.000 have no spread, which is no loss of precision
-        warnings.filterwarnings("ignore", "Precision loss")
-        low, high = ttest_ind(core, lstm, equal_var=False).confidence_interval()
-    if low <= 0 <= high:
+    difference, low, high = rh.mean_difference(core, lstm)
+    if low <= 0 <= high or abs(difference) < 0.01:
         return "no difference"
     return "ahead" if (low > 0) != ("error" in records["core"][0]["test"]) else "behind"
 
@@ -96,6 +95,29 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
+def ladder_table(folder):
+    """The lines of the README on the ladder: what each model scored when it left a rung, or when its time ran out."""
+    rungs = {}  # {model: {(vectors, dims): row}}
+    for model in LADDER:
+        record = json.loads((folder / f"ladder_{model}.json").read_text())
+        rungs[model] = {(row["vectors"], row["dims"]): row for row in record["rungs"]}
+    lines = ["| vectors x numbers | best shortcut | " + " | ".join(LADDER.values()) + " |", "|---" * 4 + "|"]
+    for vectors, dims, _ in RUNGS:
+        rows = [of.get((vectors, dims)) for of in rungs.values()]
+        if any(rows):
+            best = max(next(filter(None, rows))["shortcuts"].values())
+            cells = [f"{vectors} x {dims}", f"{best:.2f}"]
+            lines.append("| " + " | ".join([*cells, *map(rung_cell, rows)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def rung_cell(row):
+    if row is None:
+        return "not reached"
+    end = "" if row["passed"] else ", time ran out"
+    return f"{row['test']['accuracy']:.2f} ({row['examples'] / 1e6:.1f} M, {row['seconds'] / 3600:.1f} h{end})"
+
+
 def describe(results):
     """The figure in words, with its numbers."""
     parts = []
@@ -120,14 +142,19 @@ def draw(results):
     return file.getvalue()
 
 
+def between(text, start, lines, end):
+    """The text with other lines between the two comments."""
+    return text.split(start)[0] + start + lines + end + text.split(end)[1]
+
+
 def main():
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if README or figure is out of date")
     options = parser.parse_args()
     results, text = read(RESULTS), README.read_text()
-    before, after = text.split(START)[0], text.split(END)[1]
-    new = before + START + table(results) + END + after
+    new = between(text, START, table(results), END)
+    new = between(new, LADDER_START, ladder_table(RESULTS), LADDER_END)
     if options.check:
         said = Image.open(FIGURE).text.get("Description") if FIGURE.exists() else None
         stale = [p.name for p, same in ((README, new == text), (FIGURE, said == describe(results))) if not same]
