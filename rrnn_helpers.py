@@ -2994,6 +2994,7 @@ def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
             axis.legend(fontsize=8)
         axis.set(title=title, xlabel=xlabel if i >= len(panels) - columns else "", ylim=(len(names) - 0.5, -0.5))
         axis.set_xlim(xlim.get(title) if isinstance(xlim, dict) else xlim)
+        axis.locator_params(axis="x", nbins=5)
         axis.set_yticks(range(len(names)), names if i % columns == 0 else [""] * len(names))
         axis.grid(axis="x", alpha=0.3)
     for axis in axes[len(panels) :]:

@@ -89,6 +89,17 @@ def test_a_rung_is_scored_at_the_step_that_leaves_it(small, tmp_path, clock):
         assert hashlib.sha256(model.flat.tobytes()).hexdigest() == rung["sha256"]
 
 
+def test_a_stored_climb_is_not_overwritten(small, tmp_path, clock, monkeypatch, capsys):
+    clock(60, hours=1)
+    run_ladder.climb("lstm", 1, tmp_path)
+    (tmp_path / ".ladder_lstm.part.npz").unlink()  # as in a fresh clone
+    before = (tmp_path / "ladder_lstm.json").read_text()
+    monkeypatch.setattr("sys.argv", ["run_ladder.py", "lstm", "--hours", "2", "--fresh", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        run_ladder.main()
+    assert "--fresh" in capsys.readouterr().err and (tmp_path / "ladder_lstm.json").read_text() == before
+
+
 def test_accuracy_by_n_is_that_of_each_n(small):
     """A model that always says 0, on examples counted by hand."""
     task = run_ladder.rung_task(1)

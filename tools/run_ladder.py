@@ -6,7 +6,8 @@
 
 A rung is left when the running accuracy of its batches reaches a bound. At that step, and at the end of the time, the
 weights are scored on fresh examples of their rung, for each n: notebooks/results/ladder_MODEL.json has a row a rung,
-and ladder_MODEL.npz the weights of the last row. An interrupted run goes on where it stopped.
+and ladder_MODEL.npz the weights of the last row. An interrupted run goes on where it stopped, from a file that is not
+part of the repository (.ladder_MODEL.part.npz). Without it a stored climb is left alone: --fresh DIR begins another.
 """
 
 import argparse
@@ -43,6 +44,11 @@ TRAIN = {  # as the arguments of rrnn_helpers.train; nothing is scored on the wa
 SAVE_EVERY = 500  # steps
 
 
+def paths(name, folder):
+    """Where the rows of a model's climb are, and what it goes on from."""
+    return folder / f"ladder_{name}.json", folder / f".ladder_{name}.part.npz"
+
+
 def rung_task(rung):
     vectors, dims, _ = RUNGS[rung]
     return rh.NthFarthest(vectors, dims, labels=LABELS, dims=DIMS)
@@ -75,7 +81,7 @@ def climb(name, hours, folder):
     model = getattr(rh, kind)(task.input_size, output_size=task.output_size, seed=TRAIN["seed"], **sizes)
     curriculum = [(rung_task(i), bound) for i, (_, _, bound) in enumerate(RUNGS[:-1])]
     run = rh._Run(model, task, learning_rate=rate, curriculum=curriculum, **TRAIN)
-    stored, part = folder / f"ladder_{name}.json", folder / f".ladder_{name}.part.npz"
+    stored, part = paths(name, folder)
     if part.exists():
         run.resume(part, steps=sys.maxsize)
     rows = json.loads(stored.read_text())["rungs"] if stored.exists() else []
@@ -114,10 +120,13 @@ def main():
     if options.hours is not None and not options.hours > 0:
         parser.error(f"--hours must be above 0, got {options.hours}")
     options.fresh.mkdir(parents=True, exist_ok=True)
+    stored, part = paths(options.model, options.fresh)
+    if options.hours and stored.exists() and not part.exists():
+        parser.error(f"{stored} is a climb that cannot go on without {part.name}; give --fresh DIR to begin another")
     if options.hours:
         climb(options.model, options.hours, options.fresh)
-    elif (options.fresh / f"ladder_{options.model}.json").exists():
-        for row in json.loads((options.fresh / f"ladder_{options.model}.json").read_text())["rungs"]:
+    elif stored.exists():
+        for row in json.loads(stored.read_text())["rungs"]:
             print(describe(row))
     else:
         print(f"ladder_{options.model} has not been started; give --hours")
