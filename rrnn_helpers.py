@@ -2822,11 +2822,14 @@ def load_records(folder, pattern="*"):
     return records
 
 
-def _sample(name, values):
-    values = _floats(name, values, (name,), np.float64)
-    if len(values) < 2:
-        raise ValueError(f"{name} must be two or more: one says nothing about how far they spread, got {len(values)}")
-    return values
+def _samples(confidence, **samples):
+    samples = {name: _floats(name, values, (name,), np.float64) for name, values in samples.items()}
+    for name, values in samples.items():
+        if len(values) < 2:
+            raise ValueError(f"{name} must be two or more: one does not say how far they spread, got {len(values)}")
+    if not 0 < _number("confidence", confidence) < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    return samples.values()
 
 
 def mean_interval(values, confidence=0.95):
@@ -2835,9 +2838,7 @@ def mean_interval(values, confidence=0.95):
     confidence outside 0..1. Taught in notebook 07."""
     from scipy import stats
 
-    values = _sample("values", values)
-    if not 0 < _number("confidence", confidence) < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    (values,) = _samples(confidence, values=values)
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
     mean = float(values.mean())
     return mean, mean - float(half), mean + float(half)
@@ -2849,9 +2850,7 @@ def mean_difference(a, b, confidence=0.95):
     ValueError for fewer than two values in a or b, or a confidence outside 0..1. Taught in notebook 07."""
     from scipy import stats
 
-    a, b = _sample("a", a), _sample("b", b)
-    if not 0 < _number("confidence", confidence) < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    a, b = _samples(confidence, a=a, b=b)
     difference = float(a.mean() - b.mean())
     if np.ptp(a) == np.ptp(b) == 0:
         return difference, difference, difference

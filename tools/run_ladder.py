@@ -89,15 +89,15 @@ def climb(name, hours, folder):
     while run.seconds < 3600 * hours:
         rung = run.stage
         run.advance()
-        left = run.stage > rung
-        if left or run.seconds >= 3600 * hours:
+        ends = run.stage > rung or run.seconds >= 3600 * hours
+        if ends:
             rows.append(row(run, rung))
             rh.save_checkpoint(folder / f"ladder_{name}.npz", model)
             record = {"model": MODELS[name][:2], "train": TRAIN | {"learning_rate": rate}, "rungs": rows}
             with rh._replacing(stored) as file:
                 file.write(json.dumps(record, indent=1).encode())
             print(describe(rows[-1]), flush=True)
-        if left or run.step % SAVE_EVERY == 0 or run.seconds >= 3600 * hours:
+        if ends or run.step % SAVE_EVERY == 0:
             run.save(part)
 
 

@@ -8,6 +8,7 @@ The tables stand in README.md between comments, the figure is notebooks/results/
 
 import argparse
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from run_experiments import MODELS, RESULTS, TASKS, best_shortcut, score  # noqa: E402
-from run_ladder import RUNGS  # noqa: E402
 
 import rrnn_helpers as rh  # noqa: E402
 
@@ -42,7 +42,6 @@ NAMES = {
     "lstm": "LSTM, same parameters",
     "lstm_wide": "LSTM, same units",
 }
-
 LADDER = {"core": "relational memory core", "lstm": "LSTM"}  # of tools/run_ladder.py
 
 
@@ -97,17 +96,12 @@ def table(results):
 
 def ladder_table(folder):
     """The lines of the README on the ladder: what each model scored when it left a rung, or when its time ran out."""
-    rungs = {}  # {model: {(vectors, dims): row}}
-    for model in LADDER:
-        record = json.loads((folder / f"ladder_{model}.json").read_text())
-        rungs[model] = {(row["vectors"], row["dims"]): row for row in record["rungs"]}
+    climbs = [json.loads((folder / f"ladder_{model}.json").read_text())["rungs"] for model in LADDER]
     lines = ["| vectors x numbers | best shortcut | " + " | ".join(LADDER.values()) + " |", "|---" * 4 + "|"]
-    for vectors, dims, _ in RUNGS:
-        rows = [of.get((vectors, dims)) for of in rungs.values()]
-        if any(rows):
-            best = max(next(filter(None, rows))["shortcuts"].values())
-            cells = [f"{vectors} x {dims}", f"{best:.2f}"]
-            lines.append("| " + " | ".join([*cells, *map(rung_cell, rows)]) + " |")
+    for rows in itertools.zip_longest(*climbs):
+        rung = rows[0] or rows[1]
+        cells = [f"{rung['vectors']} x {rung['dims']}", f"{max(rung['shortcuts'].values()):.2f}"]
+        lines.append("| " + " | ".join([*cells, *map(rung_cell, rows)]) + " |")
     return "\n".join(lines) + "\n"
 
 
