@@ -74,7 +74,7 @@ def intervals(count):
 
 PLOTS = {
     "plot_attention": [
-        ((np.linspace(0, 1, 168).reshape(4, 6, 7),), {}),  # each shade, with its number
+        ((np.linspace(0, 1, 84).reshape(2, 6, 7),), {}),  # each shade, with its number
         ((np.linspace(0, 1, 3).reshape(1, 1, 3),), {"keys": ["slot 0", "slot 1", "input"], "titles": ["one head"]}),
         ((np.full((2, 9, 10), 0.5),), {"queries": list("abcdefghi")}),
     ],

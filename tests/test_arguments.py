@@ -343,7 +343,9 @@ PLAIN_CALLS = [
     (lambda: adam().step([1.0, 2.0, 3.0]), T, ""),
     (lambda: train(curriculum=5), T, ""),
     (lambda: train(checkpoint=3), T, ""),
-    (lambda: rh.plot_attention(ROWS, keys=["one"]), V, ""),
+    (lambda: rh.plot_attention(ROWS, keys=["one"]), V, r"keys must be 4.*\(2, 3, 4\).*got 1"),
+    (lambda: rh.plot_attention(ROWS, queries=list("abcd")), V, "queries must be 3.*got 4"),
+    (lambda: rh.plot_attention(ROWS, titles=["one"]), V, "titles must be 2.*got 1"),
     (lambda: rh.claim("it holds", "x", at_least=1), V, "x"),
 ]
 # What slips through today: no error, or one of another type. Each is a deviation from section 2 of the design.

@@ -55,16 +55,25 @@ def test_plot_attention():
     weights = rh.softmax(np.random.default_rng(0).normal(size=(2, 3, 4)))
     figure = rh.plot_attention(weights)
     assert isinstance(figure, Figure)
-    left, right, bar = figure.axes
-    assert left.get_ylabel() and left.get_xlabel() and right.get_xlabel() and bar.get_ylabel() == "weight"
-    for axis, panel in zip((left, right), weights, strict=True):
-        (image,) = axis.images
+    maps, bar = figure.axes
+    assert maps.get_ylabel() and maps.get_xlabel() and bar.get_ylabel() == "weight"
+    ends = -1
+    for image, panel in zip(maps.images, weights, strict=True):
         np.testing.assert_allclose(image.get_array(), panel)
         assert image.get_clim() == (0, 1)
-    assert f"{weights[0, 1, 2]:.2f}" in texts(figure)
+        left, right, bottom, top = image.get_extent()
+        assert (right - left, bottom - top) == pytest.approx((4, 3)) and left > ends  # side by side
+        ends = right
+    ticks = dict(zip(maps.get_xticks(), maps.get_xticklabels(), strict=True))
+    assert [label.get_text() for label in ticks.values()] == list("01230123")
+    written = {text.get_text(): text.get_position() for text in maps.texts}
+    x, y = written[f"{weights[1, 1, 2]:.2f}"]
+    assert ticks[x].get_text() == "2" and y == 1 and x > left  # each number in its cell of its panel
     labelled = rh.plot_attention(weights, queries=list("abc"), keys=list("wxyz"), titles=["one", "two"])
     assert {*"abcwxyz", "one", "two"} <= set(texts(labelled))
     rh.plot_attention(weights[:1, :1, :1]).canvas.draw()
+    large = rh.plot_attention(np.zeros((1, 12, 24)))
+    assert not {"1", "23"} & set(texts(large)) and {"0", "3", "6", "9", "12", "18"} <= set(texts(large))
 
 
 def test_plot_memory():
