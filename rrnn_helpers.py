@@ -47,8 +47,8 @@ __all__ = [
     "Batch", "NthFarthest", "PairMatching", "ObjectTracking", "StoryQA", "Sorting", "ProgramEvaluation",
     "Adam", "History", "train", "evaluate", "save_checkpoint", "load_checkpoint", "CheckpointError",
     "run_experiments", "load_records", "mean_interval", "mean_difference",
-    "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "LiveFigure", "show_source",
-    "claim",
+    "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "LiveFigure",
+    "show_source", "claim",
 ]  # fmt: skip
 
 EPSILON = 1e-5  # inside the root of every layer norm
@@ -2901,6 +2901,15 @@ def _heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
     return picture
 
 
+def label_cells(axis, values, *, left=0, size=8):
+    """Write values (rows, columns), from 0 to 1, into the cells of their heat map in the colours "cividis", the first
+    column at x = left, in letters of size points. Taught in notebook 08."""
+    values = _floats("values", values, ("rows", "columns"), np.float64)
+    for (row, column), value in np.ndenumerate(np.round(values, 2) + 0.0):  # no -0.00
+        colour = "white" if value < 0.47 else "black"  # where cividis is as far from both
+        axis.text(left + column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=size)
+
+
 def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slot that looks", xlabel="row looked at"):
     """Attention weights (panels, queries, keys) as one heat map a panel, on one scale from 0 to 1, with the numbers in
     it while they fit. queries, keys and titles are labels. Returns a matplotlib Figure. Taught in notebook 01."""
@@ -2923,9 +2932,7 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
         axis.annotate(titles[i] if titles is not None else f"head {i}", (start + (columns - 1) / 2, -0.5), (0, 6),
                       textcoords="offset points", ha="center", size=12)  # fmt: skip
         if rows * columns <= 42 and weights.size <= 84:
-            for (row, column), value in np.ndenumerate(panel):
-                colour = "white" if value < 0.47 else "black"  # where cividis is as far from both
-                axis.text(start + column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+            label_cells(axis, panel, left=start)
     axis.set(xlim=(-0.5, starts[-1] + columns - 0.5), ylim=(rows - 0.5, -0.5), xlabel=xlabel, ylabel=ylabel)
     axis.set_xticks([start + column for start in starts for column in across], [*keys] * panels)
     axis.set_yticks(down, queries)

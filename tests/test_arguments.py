@@ -316,6 +316,8 @@ BAD_CALLS = [
     (lambda: rh.evaluate(MODEL, TASK, examples=1e4), T, "examples.*10000.0"),
     (lambda: rh.evaluate(MODEL, TASK, seed=-1), V, "seed.*at least 0.*-1"),
     # pictures
+    (lambda: rh.label_cells(None, ROWS), V, "values.*2 axes"),
+    (lambda: rh.label_cells(None, [[0.5, np.nan]]), V, "values.*finite"),
     (lambda: rh.plot_attention(Q), V, "weights.*3 axes"),
     (lambda: rh.plot_attention(put(np.nan, ROWS)), V, "weights.*finite"),
     (lambda: rh.plot_attention(ROWS[:0]), V, "weights.*(0, 3, 4)"),

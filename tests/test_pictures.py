@@ -76,6 +76,17 @@ def test_plot_attention():
     assert not {"1", "23"} & set(texts(large)) and {"0", "3", "6", "9", "12", "18"} <= set(texts(large))
 
 
+def test_label_cells():
+    axis = Figure().add_subplot()
+    rh.label_cells(axis, [[0.0, -0.001], [0.456, 1.0]], left=3, size=9)
+    found = {text.get_position(): (text.get_text(), text.get_color()) for text in axis.texts}
+    white, black = "white", "black"
+    assert found == {
+        (3, 0): ("0.00", white), (4, 0): ("0.00", white), (3, 1): ("0.46", white), (4, 1): ("1.00", black)
+    }  # fmt: skip
+    assert {text.get_size() for text in axis.texts} == {9}
+
+
 def test_plot_memory():
     memory = np.random.default_rng(0).normal(size=(5, 3, 4))
     figure = rh.plot_memory(memory, columns=2)
