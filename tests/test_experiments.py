@@ -1,6 +1,8 @@
 """run_experiments: the same records from every executor, nothing made twice, nothing that is no experiment."""
 
+import functools
 import json
+import multiprocessing
 import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -58,7 +60,10 @@ def test_a_record_says_what_train_and_evaluate_say(expected):
     assert set(record["versions"]) == {"python", "numpy", "machine"}
 
 
-@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
+SPAWNED = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))  # pytest has threads
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, SPAWNED], ids=["threads", "processes"])
 def test_any_executor_gives_the_same_records(expected, pool):
     with pool(2) as executor:
         assert without_seconds(run(SMALL, executor)) == expected
