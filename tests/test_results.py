@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import benchmark_models
 import numpy as np
 import pytest
 import run_experiments
@@ -29,7 +30,7 @@ def record_of(weights):
 
 
 def test_every_run_is_there_and_no_other():
-    records = set(RESULTS.glob("*.json")) - set(LADDER)
+    records = set(RESULTS.glob("*.json")) - {*LADDER, benchmark_models.STORED}
     assert sorted(RUNS) == sorted(path.stem for path in records)
     kept = [run for run, planned in RUNS.items() if planned.get("weights", True)]
     assert sorted(kept) == sorted(path.stem for path in WEIGHTS)
@@ -145,3 +146,17 @@ def test_weights_of_the_ladder_score_what_is_said(ladder):
     # all, then each n: of 10,000 examples then and of 5,000 now; four standard errors of the difference
     spread = np.sqrt(np.maximum(np.multiply(then, np.subtract(1, then)), 0.005) * share * (1 / 10_000 + 1 / 5000))
     assert np.all(np.abs(np.subtract(now, then)) < 4 * spread)
+
+
+def test_times_of_both_kernels_are_of_all_models():
+    times = json.loads(benchmark_models.STORED.read_text())
+    asked = {setting: set(models) for setting, (_, models) in benchmark_models.contestants().items()}
+    assert list(times) == list(benchmark_models.KERNELS)
+    for of in times.values():
+        assert {setting: set(models) for setting, models in of.items()} == asked
+        assert all(0.1 < ms < 1000 for models in of.values() for ms in models.values())
+
+
+def test_times_are_refused_when_the_matrix_products_are_others():
+    with pytest.raises(SystemExit, match="should be OpenBLAS's for Nehalem-not, got"):
+        benchmark_models.check_kernel("Nehalem-not")
