@@ -2964,10 +2964,11 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
     return figure
 
 
-def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, xscale="linear", yscale="linear"):
+def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, xscale="linear", yscale="linear",
+                legend="best"):  # fmt: skip
     """Curves {name: (x, y)}, or {name: [(x, y), ...]} with a curve for each seed, told apart by colour and marker,
-    from the eighth on by line style too. levels {name: y} are dashed lines to compare with. Returns a matplotlib
-    Figure. Taught in notebook 06."""
+    from the eighth on by line style too. levels {name: y} are dashed lines to compare with; legend is
+    matplotlib's loc. Returns a matplotlib Figure. Taught in notebook 06."""
     figure, (axis,) = _figure(1, 1, (7.5, 4))
     for i, (name, runs) in enumerate(curves.items()):
         look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 7], "linestyle": ("-", "--", ":")[i // 7 % 3]}
@@ -2982,7 +2983,7 @@ def plot_curves(curves, *, xlabel, ylabel, levels=None, title=None, ylim=None, x
     if xscale == "linear":
         axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=9)
+    axis.legend(fontsize=9, loc=legend)
     return figure
 
 
