@@ -2312,7 +2312,8 @@ class ProgramEvaluation(_Task):
         """{rule: its answer to a text} of the rules of this kind."""
         if not self._operations:
             rules = {"the first digit again and again": lambda text: text[0] * len(self._answer(text))}
-            return rules | ({"the digits once": lambda text: text} if self.kind == "double" else {})
+            both = {"the digits once, then the first again and again": lambda text: text + text[0] * len(text)}
+            return rules | (both if self.kind == "double" else {})
         naive = "without carries" if self.kind == "add" else "first branch, loop run once"
         rules = {naive: lambda text: str(self._steps(text, naive=True)[-1][-1])}
         if self.nesting > 1:

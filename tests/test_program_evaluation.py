@@ -336,7 +336,7 @@ def played(task, name, texts, answers, targets, rng):
         "chance": lambda text, answer: draw("0123456789.", len(answer) + 1),
         "right length, digits at random": lambda text, answer: draw("0123456789", len(answer)) + ".",
         "the first digit again and again": lambda text, answer: double * len(text) * text[0] + ".",
-        "the digits once": lambda text, answer: text + ".",
+        "the digits once, then the first again and again": lambda text, answer: text + len(text) * text[0] + ".",
         "without carries": lambda text, answer: f"{rewrite(text, modulus, plus=carry_free)}.",
         "first branch, loop run once": lambda text, answer: f"{rewrite(text, modulus, first_branch=True, rounds=1)}.",
         "innermost operation only": lambda text, answer: f"{work_out(innermost(text)) % modulus}.",
@@ -380,7 +380,7 @@ def test_shortcuts_known_in_closed_form():
         again = (1 + (length - 1) / 10 + 1) / (length + 1)
         assert copy["the first digit again and again"] == pytest.approx(again, abs=4 * 0.3 / np.sqrt(10_000))
     rules = list(ProgramEvaluation("double", 1, 3, sizes="fixed").shortcuts())
-    assert rules[3:] == ["the first digit again and again", "the digits once"]
+    assert rules[3:] == ["the first digit again and again", "the digits once, then the first again and again"]
     assert "innermost operation only" not in ProgramEvaluation("add", 1, 3).shortcuts()
     assert "innermost operation only" in ProgramEvaluation("add", 2, 3).shortcuts()
 
