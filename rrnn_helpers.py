@@ -620,6 +620,13 @@ def _blas():
     return ThreadpoolController()
 
 
+def _kernels():
+    """The library of the matrix products and the processor its code is for: with another one, a run rounds otherwise
+    and takes another course."""
+    pools = [pool for pool in _blas().info() if pool["user_api"] == "blas"]
+    return ", ".join(sorted({f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in pools}))
+
+
 def _one_blas_thread(wanted=True):
     """A context in which matrix products use one thread: threads beside workers only get in each other's way."""
     return _blas().limit(limits=1, user_api="blas") if wanted else nullcontext()
@@ -2803,7 +2810,8 @@ def _run_experiment(name, experiment, folder):
         "experiment": experiment, "parameters": model.flat.size, "test": test, "shortcuts": task.shortcuts(),
         "curve": {column: np.round(values, 6).tolist() for column, values in history._asdict().items()},
         "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine(),
+                     "blas": _kernels()},
     }  # fmt: skip
     if folder is not None:
         if experiment.get("weights", True):

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import distributed
 import numpy as np
 import pytest
+import threadpoolctl
 from scipy.stats import t as student
 
 import rrnn_helpers as rh
@@ -57,7 +58,9 @@ def test_a_record_says_what_train_and_evaluate_say(expected):
     straight = {key: value for key, value in SMALL["two"].items() if key != "curriculum"}
     assert run({"two": straight})["two"]["test"] != expected["two"]["test"]  # so the curriculum was used
     assert "error" in expected["three"]["test"]
-    assert set(record["versions"]) == {"python", "numpy", "machine"}
+    assert set(record["versions"]) == {"python", "numpy", "machine", "blas"}
+    architectures = {pool.get("architecture") for pool in threadpoolctl.threadpool_info()} - {None}
+    assert all(name in record["versions"]["blas"] for name in architectures)
 
 
 SPAWNED = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))  # pytest has threads

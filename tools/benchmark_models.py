@@ -3,8 +3,9 @@
     python tools/benchmark_models.py           # print the table; needs a processor that has both
     python tools/benchmark_models.py --store   # and keep it in notebooks/results/kernels.json
 
-OpenBLAS, which NumPy's wheels bring along, chooses its code by the processor. The stored runs of the series were made
-with the code for AVX2 (OPENBLAS_CORETYPE=Haswell), which nearly all processors have. How much a wider one saves depends
+OpenBLAS, which NumPy's wheels bring along, chooses its code by the processor. The stored runs of the comparison, the
+ablations and the ladder were made with the code for AVX2 (OPENBLAS_CORETYPE=Haswell), which nearly all x86 processors
+have. How much a wider one saves depends
 on the sizes of the products, and so on the model. A step is loss and gradients of a batch of 128, on one thread;
 median processor time of many, the models taking turns.
 """

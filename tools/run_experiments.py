@@ -10,6 +10,10 @@ Each run leaves NAME.json (the experiment, its learning curve, versions, sha256 
 weights) in notebooks/results; rrnn_helpers.run_experiments does the work. An interrupted run goes on where it stopped.
 Two processes, one BLAS thread each.
 
+OpenBLAS has other code for other processors, which rounds otherwise. Which one made a run stands in its "versions",
+and where it does not: the runs nth_farthest_* were made with OPENBLAS_CORETYPE=SkylakeX, the others with Haswell. With
+that --check finds the same losses.
+
 For each model and task the learning rate is chosen first, by the same search: the same values, one seed that is not
 reported, and as many steps as the reported runs have. The value with the lowest loss at the end, on fresh examples,
 wins: where several end without a mistake, accuracies are equal and losses are not.
@@ -175,7 +179,8 @@ def best_rate(folder, name):
 
 
 def check(folder, runs):
-    """Train each run up to its first evaluation again and compare: the same to rounding on the same kind of machine."""
+    """Train each run up to its first evaluation again and compare: the same with the same matrix products (see above);
+    others round otherwise, and the run takes another course."""
     bad = 0
     for run, experiment in runs.items():
         record, steps = load(folder, run), experiment["train"]["eval_every"]
@@ -184,7 +189,8 @@ def check(folder, runs):
         then = {column: values[0] for column, values in record["curve"].items()}
         same = all(abs(again[column][0] - then[column]) < 1e-3 for column in ("loss", "score"))
         bad += not same
-        verdict = "" if same else "  DIFFERS"
+        made = record["versions"].get("blas", "see --help")
+        verdict = "" if same else f"  DIFFERS (matrix products then: {made}; now: {rh._kernels()})"
         print(f"{run}: step {steps}, loss {then['loss']:.4f} then, {again['loss'][0]:.4f} now{verdict}")
     return bad
 
