@@ -5,9 +5,8 @@
 
 OpenBLAS, which NumPy's wheels bring along, chooses its code by the processor. The stored runs of the comparison, the
 ablations and the ladder were made with the code for AVX2 (OPENBLAS_CORETYPE=Haswell), which nearly all x86 processors
-have. How much a wider one saves depends
-on the sizes of the products, and so on the model. A step is loss and gradients of a batch of 128, on one thread;
-median processor time of many, the models taking turns.
+have. How much the wider code saves depends on the sizes of the products, and so on the model. A step is loss and
+gradients of a batch of 128, on one thread; median processor time of many, the models taking turns.
 """
 
 import argparse
@@ -19,6 +18,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import run_experiments  # noqa: E402
+import run_ladder  # noqa: E402
+from benchmark_core import at_least_one  # noqa: E402
+
+import rrnn_helpers as rh  # noqa: E402
+
 STORED = ROOT / "notebooks" / "results" / "kernels.json"
 KERNELS = {"AVX2": "Haswell", "AVX-512": "SkylakeX"}
 COMPARED = ("nth_3x2", "stories", "copy")
@@ -26,11 +34,6 @@ COMPARED = ("nth_3x2", "stories", "copy")
 
 def contestants():
     """{setting: (task, {model: (kind, sizes)})}: three tasks of the comparison, and the ladder's last rung."""
-    import run_experiments
-    import run_ladder
-
-    import rrnn_helpers as rh
-
     models = {name: model for name, (model, _) in run_experiments.MODELS.items()}
     tasks = {name: run_experiments.TASKS[name][0] for name in COMPARED}
     chosen = {name: (getattr(rh, kind)(**sizes), models) for name, (kind, sizes) in tasks.items()}
@@ -40,10 +43,6 @@ def contestants():
 
 def step_times(rounds):
     """{setting: {model: ms}} with the matrix products this process was started with."""
-    import numpy as np
-
-    import rrnn_helpers as rh
-
     times = {}
     for setting, (task, models) in contestants().items():
         batch = task.sample(128, np.random.default_rng(0))
@@ -73,12 +72,8 @@ def in_own_process(kernel, rounds):
 
 
 def check_kernel(kernel):
-    from threadpoolctl import threadpool_info
-
-    found = {pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"}
-    if found != {kernel}:
-        found = ", ".join(found) or "another library's"
-        sys.exit(f"error: NumPy's matrix products should be OpenBLAS's for {kernel}, got {found}")
+    if rh._kernels() != f"openblas {kernel}":
+        sys.exit(f"error: NumPy's matrix products should be OpenBLAS's for {kernel}, got {rh._kernels()}")
 
 
 def table(times):
@@ -94,24 +89,17 @@ def table(times):
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=100, help="timed steps of each model (default 100)")
+    parser.add_argument("--rounds", type=at_least_one, default=100, help="timed steps of each model (default 100)")
     parser.add_argument("--store", action="store_true", help="keep the times for the notebooks")
     parser.add_argument("--kernel", help=argparse.SUPPRESS)  # in the process that times
     options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    sys.path.insert(0, str(ROOT))
     if options.kernel:
-        import numpy as np  # noqa: F401  loads OpenBLAS
-
         check_kernel(options.kernel)
         print(json.dumps(step_times(options.rounds)))
         return
     times = {name: in_own_process(kernel, options.rounds) for name, kernel in KERNELS.items()}
     print(table(times))
     if options.store:
-        import rrnn_helpers as rh
-
         with rh._replacing(STORED) as file:
             file.write(json.dumps(times, indent=1).encode())
 
