@@ -23,8 +23,10 @@ class Whole(NamedTuple):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{name} must be a whole number, got {value!r}")
         if value < self.low or (self.high is not None and value > self.high):
-            bounds = f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
-            raise ValueError(f"{name} must be {bounds}, got {value}")
+            right = f"at least {self.low}"
+            if self.high is not None:
+                right = f"from {self.low} to {self.high}"
+            raise ValueError(f"{name} must be {right}, got {value}")
         return int(value)
 
 
@@ -118,7 +120,8 @@ def checked(function):
     """Check the arguments of a function by its annotations. A constructor finds them, checked, in
     self.config {name: value}, from which the same object can be made again, and as attributes."""
     signature = inspect.signature(function)
-    checks = {p.name: p.annotation for p in signature.parameters.values() if callable(p.annotation)}
+    checks = {p.name: p.annotation for p in signature.parameters.values()
+              if p.annotation is not p.empty}  # fmt: skip
     makes = function.__name__ == "__init__"
 
     @functools.wraps(function)
@@ -166,5 +169,6 @@ def floats(name, value, shape, dtype=None):
     with np.errstate(over="ignore"):
         array = array.astype(dtype or array.dtype, copy=False)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite in {array.dtype}, but holds NaN or infinite values")
+        right = f"finite in {array.dtype}"
+        raise ValueError(f"{name} must be {right}, but holds NaN or infinite values")
     return array

@@ -1,0 +1,150 @@
+"""Models in files (notebook 06): written whole or not at all, and never unpickled."""
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from rrnn.model import Model, check_model
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, is damaged, or belongs to something else. Taught in
+    notebook 06."""
+
+
+FORMAT, VERSION = "rrnn-checkpoint", 1
+# what reading a damaged or foreign file can raise
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+
+
+@contextmanager
+def replacing(path):
+    """A new binary file that takes the place of path when all of it is written, and not before."""
+    path = Path(os.path.realpath(path))  # a link stays one
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with open(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~umask())
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def kinds_of_models(kind=Model):
+    """{name: class} of all models that this process knows, the reader's own included."""
+    found = {}
+    for sub in kind.__subclasses__():
+        found |= {sub.__name__: sub} | kinds_of_models(sub)
+    return found
+
+
+def save_checkpoint(path, model, extra=None):
+    """Write model, and a dict `extra` of arrays and JSON values, to path as .npz, all or nothing: a
+    crash, and whatever is refused, leaves the old file. Raises TypeError for an extra that would
+    not come back as it is, ValueError for parameters that are not finite. Taught in notebook 06."""
+    check_model(model)
+    extra = {} if extra is None else extra
+    if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
+        raise TypeError(f"extra must be a dict with string keys, got {extra!r}")
+    arrays = {f"extra/{name}": value for name, value in extra.items()
+              if isinstance(value, np.ndarray)}  # fmt: skip
+    if any(array.dtype.hasobject for array in arrays.values()):
+        raise TypeError("extra must not hold arrays of objects: these could only be pickled")
+    plain = {name: value for name, value in extra.items() if f"extra/{name}" not in arrays}
+    own = {f"params/{name}": array for name, array in model.params.items()}
+    if hasattr(model, "first_memory"):
+        own["first_memory"] = model.first_memory
+    for name, array in own.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"model must be finite to be saved, but {name} holds NaN or infinity")
+
+    head = {"format": FORMAT, "version": VERSION, "model": type(model).__name__}
+    head |= {"config": model.describe(), "extra": plain}
+    try:
+        text = json.dumps(head)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"extra must hold arrays and JSON values only: {error}") from None
+    if not same(plain, json.loads(text)["extra"]):
+        given = "tuples and keys that are no strings would come back as lists and strings"
+        raise TypeError(f"extra must hold JSON values only, {given}: {plain!r}")
+    with replacing(path) as file:
+        np.savez(file, head=np.array(text), **arrays, **own)
+
+
+def same(a, b):
+    """Equal, and of the same kinds; NaN is NaN."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b or (a != a and b != b)
+
+
+def load_checkpoint(path):
+    """(model, extra) from a file of save_checkpoint, which is never unpickled. Raises
+    CheckpointError, with the reason, for a truncated, foreign, pickled, wrong-shape or
+    wrong-version file, and FileNotFoundError for none. Taught in notebook 06."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(str(arrays.pop("head")))
+        if head["format"] != FORMAT:
+            raise ValueError(f"its format is {head['format']!r}")
+        room = sum(array.size for array in arrays.values())
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}"
+        if "allow_pickle" in reason:  # NumPy's advice is not ours
+            reason = "it is no .npz file of arrays"
+        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from None
+    if head.get("version") != VERSION:
+        version = f"version {head.get('version')!r}; this code reads {VERSION}"
+        raise CheckpointError(f"{path} has checkpoint {version}")
+
+    try:
+        kind = kinds_of_models()[head["model"]]
+        for name, size in head["config"].items():  # before anything huge is made
+            if isinstance(size, int) and size > room and name not in ("seed", "num_blocks"):
+                raise ValueError(f"{name} is {size}, more than all the numbers in the file")
+        model = kind(**head["config"])
+        targets = {f"params/{name}": array for name, array in model.params.items()}
+        if hasattr(model, "first_memory"):
+            targets["first_memory"] = model.first_memory
+        extra = dict(head["extra"])
+        for name in [name for name in arrays if name.startswith("extra/")]:
+            extra[name.removeprefix("extra/")] = arrays.pop(name)
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{path} describes no model that can be made: {reason}") from None
+
+    if arrays.keys() != targets.keys():
+        differ = sorted(arrays.keys() ^ targets.keys())
+        raise CheckpointError(f"{path} does not hold the arrays of its model: {differ}")
+    for name, target in targets.items():
+        array = arrays[name]
+        if array.shape != target.shape or array.dtype != target.dtype:
+            right, given = (f"{a.shape} {a.dtype}" for a in (target, array))
+            raise CheckpointError(f"{path}: {name} must be {right}, but is {given}")
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+        target[:] = array
+    return model, extra

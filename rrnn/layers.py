@@ -1,0 +1,366 @@
+"""The operations that the models are made of, each with its way back.
+
+House rules. forward(t, ...) computes step t and keeps what the way back needs; backward(t, dy)
+turns the gradient of what forward returned into the gradients of what it was given, and adds to
+those of the parameters. Letters are those of notebooks 01 to 03: the gradient of x is dx.
+
+Arrays are (rows, batch, size), the rows being slots. A layer owns its arrays for all steps, made
+once for a (time, batch): new large arrays cost more than the arithmetic. So it writes in place,
+also on what it was given. Sums over an axis are products with ones, a row that is added to all rows is
+repeated for the whole batch: NumPy is fast where the inner loop is long.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from rrnn.reference import EPSILON, glorot_uniform
+
+
+class Parameter(NamedTuple):
+    """What a layer asks the model for: a name, a shape and first values, first(shape, rng)."""
+
+    name: str
+    shape: tuple
+    first: object
+
+
+def constant(value):
+    return lambda shape, rng: np.full(shape, value)
+
+
+def glorot(parts=1, draw=glorot_uniform):
+    """First values of `parts` matrices that stand side by side: drawn one after the other."""
+    return lambda shape, rng: np.concatenate(
+        [draw((shape[0], shape[1] // parts), rng) for _ in range(parts)], axis=1
+    )
+
+
+def rows(array):
+    """All leading axes in one, as a view."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def split(weights, parts):
+    """The (size, parts * columns) matrix as a view (parts, size, columns): one for each gate."""
+    return weights.reshape(len(weights), parts, -1).swapaxes(0, 1)
+
+
+@functools.lru_cache(64)
+def ones(shape, dtype):
+    return np.ones(shape, dtype)
+
+
+def sums(array):
+    """The sum over all but the last axis."""
+    flat = rows(array)
+    return ones(len(flat), flat.dtype) @ flat
+
+
+def dots(x, y):
+    """The sum of x * y over all but the last axis, without an array for the products."""
+    return np.einsum("rs,rs->s", rows(x), rows(y))
+
+
+def repeat(row, batch):
+    return np.broadcast_to(row, (batch, len(row))).copy()
+
+
+def sigmoid_in_place(half):
+    """half is x / 2, and becomes 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2."""
+    np.tanh(half, out=half)
+    half *= 0.5
+    half += 0.5
+
+
+class Layer:
+    """parameters {attribute: Parameter}; a gradient stands in "d" + attribute. A layer made of
+    others names them in `layers`."""
+
+    layers = ()
+    repeats = 1  # how often a step uses it
+
+    def __init__(self, **parameters):
+        self.parameters = parameters
+
+    def arrays(self, steps, batch):
+        """{attribute: shape} of the arrays for so many steps, which the model will set."""
+        return {}
+
+    def operations(self):
+        """Multiplications and additions, in pairs, of one example's step."""
+        return 0
+
+    def begin(self, batch):
+        """Before the first step of a batch, when parameters may have changed."""
+
+    def end(self):
+        """After the last step of the way back."""
+
+
+class Identity(Layer):
+    """y = x: what stands where an option leaves a layer out."""
+
+    def forward(self, t, x):
+        return x
+
+    def backward(self, t, dy):
+        return dy
+
+
+class Product(Layer):
+    """y = x W, with W (fan_in, fan_out) and x (up to num_rows, batch, fan_in). num_rows None: the
+    rows are the steps, and all are computed at once, as step 0."""
+
+    def __init__(self, name, fan_in, fan_out, num_rows=None, *, parts=1, **more):
+        super().__init__(W=Parameter(f"W_{name}", (fan_in, fan_out), glorot(parts)), **more)
+        self.fan_in, self.fan_out, self.num_rows = fan_in, fan_out, num_rows
+
+    def arrays(self, steps, batch):
+        steps, count = (1, steps) if self.num_rows is None else (steps, self.num_rows)
+        return {"y": (steps, count, batch, self.fan_out), "dx": (count, batch, self.fan_in)}
+
+    def operations(self):
+        return self.fan_in * self.fan_out * (self.num_rows or 1)
+
+    def begin(self, batch):
+        self.x, self.used = {}, self.W
+
+    def forward(self, t, x):
+        self.x[t], y = x, self.y[t][: len(x)]
+        np.matmul(rows(x), self.used, out=rows(y))
+        return y
+
+    def learn(self, t, dy):
+        self.dW += rows(self.x[t]).T @ rows(dy)  # dW = x^T dy
+
+    def backward(self, t, dy):
+        self.learn(t, dy)
+        dx = self.dx[: len(dy)]
+        np.matmul(rows(dy), self.used.T, out=rows(dx))  # dx = dy W^T
+        return dx
+
+
+class Linear(Product):
+    """y = x W + b."""
+
+    def __init__(self, name, fan_in, fan_out, num_rows=None, *, parts=1):
+        b = Parameter(f"b_{name}", (fan_out,), constant(0))
+        super().__init__(name, fan_in, fan_out, num_rows, parts=parts, b=b)
+
+    def begin(self, batch):
+        super().begin(batch)
+        self.bias = repeat(self.b, batch)
+
+    def forward(self, t, x):
+        y = super().forward(t, x)
+        y += self.bias
+        return y
+
+    def learn(self, t, dy):
+        super().learn(t, dy)
+        self.db += sums(dy)  # db = sum of dy over the rows
+
+
+class MemoryLinear(Linear):
+    """Linear on Z = [M; p]. Before the first step all examples have the same memory, and nothing
+    learns from its gradient: so its rows are multiplied once, not for each example, unless
+    `shared` is 0 instead of their number."""
+
+    shared = 0
+
+    def forward(self, t, x):
+        if t or not self.shared:
+            return super().forward(t, x)
+        self.x[t], y, N = x, self.y[t], self.shared
+        y[:N] = (x[:N, 0] @ self.used)[:, None]
+        np.matmul(x[N:], self.used, out=y[N:])
+        y += self.bias
+        return y
+
+    def learn(self, t, dy):
+        if t or not self.shared:
+            return super().learn(t, dy)
+        x, N = self.x[t], self.shared
+        self.dW += x[:N, 0].T @ (ones(dy.shape[1], dy.dtype) @ dy[:N])
+        self.dW += rows(x[N:]).T @ rows(dy[N:])
+        self.db += sums(dy)
+
+    def backward(self, t, dy):
+        if t or not self.shared:
+            return super().backward(t, dy)
+        self.learn(t, dy)
+        self.dx[: self.shared] = 0
+        np.matmul(dy[self.shared :], self.used.T, out=self.dx[self.shared :])
+        return self.dx
+
+
+class LayerNorm(Layer):
+    """y = g n + beta, n = (x - mean) s, s = 1 / sqrt(variance + eps), mean and variance over the
+    last axis. x becomes n.
+
+    If x comes from a Linear layer, `after`, its mean is taken off the matrix, once: the mean of a
+    row of z W + b is z times the mean column of W. That saves 3% of a training step.
+    """
+
+    def __init__(self, name, size, num_rows, after=None, first_shift=constant(0)):
+        g = Parameter(f"g_{name}", (size,), constant(1))
+        super().__init__(g=g, beta=Parameter(f"beta_{name}", (size,), first_shift))
+        self.size, self.num_rows, self.after = size, num_rows, after
+
+    def arrays(self, steps, batch):
+        flat = self.num_rows * batch
+        return {"y": (steps, self.num_rows, batch, self.size), "s": (steps, flat)}
+
+    def begin(self, batch):
+        # n is kept without the factor sqrt(size) of 1 / sqrt(variance): the gain has it instead
+        self.root = self.g.dtype.type(np.sqrt(self.size))
+        self.gain, self.shift = repeat(self.root * self.g, batch), repeat(self.beta, batch)
+        self.mean, self.n = np.full(self.size, 1 / self.size, self.g.dtype), {}
+        if self.after:
+            self.after.used = centred(self.after.W)
+            self.after.bias = repeat(centred(self.after.b), batch)
+
+    def forward(self, t, x):
+        self.n[t], flat, y = x, rows(x), self.y[t][: len(x)]
+        s = self.s[t][: len(flat)]
+        if not self.after:
+            flat -= (flat @ self.mean)[:, None]
+        np.vecdot(flat, flat, out=s)
+        s += self.size * EPSILON
+        np.reciprocal(np.sqrt(s, out=s), out=s)
+        flat *= s[:, None]
+        np.multiply(x, self.gain, out=y)
+        y += self.shift
+        return y
+
+    def backward(self, t, dy):
+        n, d = rows(self.n[t]), rows(dy)
+        self.dg += self.root * dots(d, n)  # dg = sum of dy * n
+        self.dbeta += sums(d)  # dbeta = sum of dy
+        dy *= self.gain  # dn = dy * g
+        n *= np.vecdot(d, n)[:, None]
+        if not self.after:
+            d -= (d @ self.mean)[:, None]
+        d -= n
+        d *= self.s[t][: len(d), None]  # dx = s (dn - mean(dn) - n mean(dn * n))
+        return dy
+
+    def end(self):
+        if self.after:
+            self.after.dW[:], self.after.db[:] = centred(self.after.dW), centred(self.after.db)
+
+
+def centred(array):
+    return array - array.mean(axis=-1, keepdims=True)
+
+
+class Attention(Layer):
+    """Y = A v, A = softmax(q k^T / sqrt(d)), in num_heads heads of d = size / num_heads columns; q
+    (num_queries, batch, size), k and v (num_rows, batch, size). mask (num_queries, num_rows) is 0
+    where a query may not look, else 1."""
+
+    def __init__(self, size, num_heads, num_queries, num_rows, mask=None):
+        super().__init__()
+        self.size, self.num_heads, self.mask = size, num_heads, mask
+        self.num_queries, self.num_rows = num_queries, num_rows
+        self.scale = (size // num_heads) ** -0.5
+
+    def arrays(self, steps, batch):
+        A = (batch, self.num_heads, self.num_queries, self.num_rows)
+        Y = (steps, self.num_queries, batch, self.size)
+        return {"A": (steps, *A), "dA": A, "total": A, "Y": Y}
+
+    def operations(self):
+        return 2 * self.num_queries * self.num_rows * self.size
+
+    def begin(self, batch):
+        self.qkv = {}
+
+    def heads(self, x):
+        """(rows, batch, size) as a view (batch, heads, rows, d)."""
+        return x.reshape(*x.shape[:2], self.num_heads, -1).transpose(1, 2, 0, 3)
+
+    def sum_keys(self, A):
+        """The sums over the last axis, repeated along it."""
+        np.matmul(rows(A), ones((self.num_rows,) * 2, A.dtype), out=rows(self.total))
+        return self.total
+
+    def forward(self, t, q, k, v):
+        q, k, v = self.qkv[t] = self.heads(q), self.heads(k), self.heads(v)
+        A, Y = self.A[t], self.Y[t]
+        np.matmul(q, k.swapaxes(-1, -2), out=A)
+        A *= self.scale
+        if max(A.max(), -A.min()) > 60:  # only then exp could overflow, or lose a row
+            if self.mask is not None:
+                A[:] = np.where(self.mask > 0, A, -np.inf)
+            A -= A.max(axis=-1, keepdims=True)
+        np.exp(A, out=A)
+        if self.mask is not None:
+            A *= self.mask
+        A /= self.sum_keys(A)
+        np.matmul(A, v, out=self.heads(Y))
+        return Y
+
+    def backward(self, t, dY, dq, dk, dv):
+        """Writes dq, dk and dv."""
+        (q, k, v), A, dA, dY = self.qkv[t], self.A[t], self.dA, self.heads(dY)
+        np.matmul(A.swapaxes(-1, -2), dY, out=self.heads(dv))  # dv = A^T dY
+        np.matmul(dY, v.swapaxes(-1, -2), out=dA)  # dA = dY v^T
+        dA *= A
+        total = self.sum_keys(dA)
+        total *= A
+        dA -= total
+        dA *= self.scale  # dE = A * (dA - rowsum(dA * A)), with the root of d
+        np.matmul(dA, k, out=self.heads(dq))  # dq = dE k / sqrt(d)
+        np.matmul(dA.swapaxes(-1, -2), q, out=self.heads(dk))  # dk = dE^T q / sqrt(d)
+
+
+class MLP(Layer):
+    """Linear layers of these names, from sizes[0] columns to sizes[1] and so on, a ReLU after all
+    but the last."""
+
+    def __init__(self, names, sizes, num_rows=None):
+        super().__init__()
+        pairs = zip(sizes, sizes[1:], strict=False)
+        self.layers = [Linear(n, a, b, num_rows) for n, (a, b) in zip(names, pairs, strict=True)]
+
+    def forward(self, t, x):
+        for layer in self.layers[:-1]:
+            x = layer.forward(t, x)
+            np.maximum(x, 0, out=x)
+        return self.layers[-1].forward(t, x)
+
+    def backward(self, t, dy):
+        *hidden, last = self.layers
+        dx = last.backward(t, dy)
+        for layer in reversed(hidden):
+            dx *= layer.y[t][: len(dx)] > 0
+            dx = layer.backward(t, dx)
+        return dx
+
+
+def make_readout(features, readout_sizes, output_size):
+    """ReLU layers of readout_sizes, then a linear one."""
+    names = [f"read{i}" for i in range(1, len(readout_sizes) + 1)]
+    return MLP([*names, "out"], [features, *readout_sizes, output_size])
+
+
+class Residual(Layer):
+    """C = LN(U + MLP(U)): each row worked on by itself."""
+
+    def __init__(self, mlp, norm):
+        super().__init__()
+        self.layers = self.mlp, self.norm = mlp, norm
+
+    def forward(self, t, U):
+        r = self.mlp.forward(t, U)
+        r += U
+        return self.norm.forward(t, r)
+
+    def backward(self, t, dC):
+        dt = self.norm.backward(t, dC)
+        dU = self.mlp.backward(t, dt)
+        dU += dt
+        return dU
