@@ -26,8 +26,9 @@ class GatedMemory(Layer):
 
     def arrays(self, steps, batch):
         N, row = self.num_slots, (batch, self.size)
-        return {"Z": (steps + 1, N + 1, *row), "dM": (N, *row), "dq": (N, *row), "dk": (N + 1, *row),
-                "dv": (N + 1, *row), "dp": (steps, *row)}  # fmt: skip
+        slots, more = (N, *row), (N + 1, *row)
+        gradients = {"dM": slots, "dq": slots, "dk": more, "dv": more, "dp": (steps, *row)}
+        return {"Z": (steps + 1, *more)} | gradients
 
     def forward(self, p, M):
         """Memories (steps, slots, batch, size) after each step, from M (slots, batch, size) and the
@@ -241,6 +242,9 @@ class RelationalRNN(MemoryBesideLSTM, Model):
 
     def picture(self):
         memory, gate = self.slots.Z[1:, :-1], self.slots.gate.g
-        picture = {"memory": memory.transpose(2, 0, 1, 3), "memory_gate": gate.transpose(2, 0, 1, 3)}
+        picture = {
+            "memory": memory.transpose(2, 0, 1, 3),
+            "memory_gate": gate.transpose(2, 0, 1, 3),
+        }
         picture |= {"attention": self.slots.attention.A.swapaxes(0, 1)} | self.lstm.picture()
         return picture | {"output": self.output.swapaxes(0, 1)}

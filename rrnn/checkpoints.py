@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import uuid
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -28,22 +28,16 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError
 def replacing(path):
     """A new binary file that takes the place of path when all of it is written, and not before."""
     path = Path(os.path.realpath(path))  # a link stays one
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # of this call alone: other threads, too, may be writing here
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with open(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        temporary.unlink(missing_ok=True)
 
 
 def kinds_of_models(kind=Model):

@@ -6,7 +6,15 @@ import numpy as np
 from rrnn.checks import Dtype, Number, OneOf, Whole, Wholes, checked
 from rrnn.gates import Gates, NoGates
 from rrnn.layers import (
-    MLP, Attention, Identity, Layer, LayerNorm, Linear, MemoryLinear, Residual, make_readout,
+    MLP,
+    Attention,
+    Identity,
+    Layer,
+    LayerNorm,
+    Linear,
+    MemoryLinear,
+    Residual,
+    make_readout,
 )  # fmt: skip
 from rrnn.model import Model, walk
 

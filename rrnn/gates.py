@@ -5,7 +5,17 @@ The house rules are those of rrnn/layers.py.
 
 import numpy as np
 
-from rrnn.layers import Layer, Parameter, constant, glorot, ones, rows, sigmoid_in_place, split, sums
+from rrnn.layers import (
+    Layer,
+    Parameter,
+    constant,
+    glorot,
+    ones,
+    rows,
+    sigmoid_in_place,
+    split,
+    sums,
+)
 
 
 class Gates(Layer):

@@ -3,9 +3,8 @@
 import numpy as np
 
 from rrnn.checks import Dtype, OneOf, Whole, Wholes, checked
-from rrnn.layers import (
-    Layer, LayerNorm, Parameter, constant, glorot, make_readout, rows, sigmoid_in_place, split, sums,
-)  # fmt: skip
+from rrnn.layers import Layer, LayerNorm, Parameter, glorot, make_readout, rows
+from rrnn.layers import sigmoid_in_place, split, sums  # isort: skip
 from rrnn.model import Model
 from rrnn.reference import orthogonal
 
@@ -35,8 +34,9 @@ class LSTMLayer(Layer):
     def arrays(self, steps, batch):
         each = (steps, batch, self.size)
         states = (steps + 1, *each[1:])
-        return {"gates": (4, *each), "dz": (4, *each), "slope": (4, *each), "scratch": (4, *each[1:]),
-                "h": states, "c": states, "tanh_c": each, "slope_c": each}  # fmt: skip
+        of_gates = {name: (4, *each) for name in ("gates", "dz", "slope")}
+        of_gates["scratch"] = (4, *each[1:])
+        return of_gates | {"h": states, "c": states, "tanh_c": each, "slope_c": each}
 
     def operations(self):
         return 4 * self.size * (self.input_size + self.size)

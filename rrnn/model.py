@@ -215,7 +215,8 @@ class Model(Parameters):
         the last steps."""
         x = np.ascontiguousarray(inputs.swapaxes(0, 1))  # (time, batch, input_size)
         self.prepare(*x.shape[:2])
-        self.unroll(x, state)
+        with np.errstate(over="ignore"):  # the layer norms see to it
+            self.unroll(x, state)
         return self.readout.forward(0, self.features(answers))
 
     def chunks(self, inputs):

@@ -38,13 +38,16 @@ def layer_norm(x, gain, bias):
     gain and bias are (size,). Raises ValueError where the sizes do not agree. Taught in
     notebook 01.
     """
-    x = np.asarray(x)
+    x = real("x", x)
     if x.ndim == 0 or np.shape(gain) != x.shape[-1:] or np.shape(bias) != x.shape[-1:]:
         got = f"got {np.shape(gain)} and {np.shape(bias)}"
         raise ValueError(f"gain and bias must have shape {x.shape[-1:]}, {got}")
     centred = x - x.mean(axis=-1, keepdims=True)
-    variance = (centred**2).mean(axis=-1, keepdims=True)
-    return gain * centred / np.sqrt(variance + EPSILON) + bias
+    # the square of a large number overflows, so large rows are measured by their largest entry
+    top = np.maximum(np.abs(centred).max(axis=-1, keepdims=True), x.dtype.type(1))
+    n = centred / top
+    variance = (n**2).mean(axis=-1, keepdims=True)
+    return gain * n / np.sqrt(variance + EPSILON / top / top) + bias
 
 
 def glorot_uniform(shape, rng, dtype=np.float64):

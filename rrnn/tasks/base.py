@@ -14,14 +14,13 @@ def one_hot(indices, size):
 
 
 class Task:
-    """Questions without end, whose answers are known.
-
-    A task gives num_inputs (steps), output_size, and parts {name: width}, which make up the input
-    of a step; make(batch_size, rng), the inputs and targets of a batch; read(inputs), what encoded
-    inputs say, and from it solve(inputs), the right answers, words(batch), the lines that describe
-    a batch of one, and picture(batch), its figure; score_rules(), {rule: score} of what needs no
-    understanding. Taught in notebook 04.
-    """
+    """Questions without end, whose answers are known. A task gives
+    num_inputs, output_size: steps of an example, classes or numbers of an answer;
+    parts {name: width}: what the input of a step is put together from;
+    make(batch_size, rng): the inputs and targets of a batch;
+    read(inputs): what encoded inputs say, from which start solve(inputs), the right answers,
+    words(batch), what happens at each step of a batch of one, then the answer, and picture(batch);
+    score_rules(): {rule: score} of what needs no understanding. Taught in notebook 04."""
 
     target_kind = "class"
 
@@ -56,7 +55,8 @@ class Task:
 
     def describe(self, inputs_i):
         """One example (num_inputs, input_size) in words."""
-        return "\n".join(self.words(self.example(inputs_i)))
+        *steps, answer = self.words(self.example(inputs_i))
+        return "\n".join([*(f"step {t}: {step}" for t, step in enumerate(steps, 1)), answer])
 
     def draw(self, inputs_i):
         """One example (num_inputs, input_size) as a matplotlib Figure."""

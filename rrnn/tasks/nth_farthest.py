@@ -49,7 +49,8 @@ class NthFarthest(Task):
         the vectors, and n, from 1 to k, and m, a label, (batch,) each."""
         x, *one_hots = self.split(inputs)
         labels, n, m = (part.argmax(axis=-1) for part in one_hots)
-        return x[..., : self.num_dims], labels, n[:, 0] + 1 - self.labels + self.num_vectors, m[:, 0]
+        n = n + 1 - self.labels + self.num_vectors
+        return x[..., : self.num_dims], labels, n[:, 0], m[:, 0]
 
     def distances(self, x, labels, m):
         """Euclidean distances (batch, k) to the vector labelled m, in float64."""
@@ -58,7 +59,7 @@ class NthFarthest(Task):
         return np.sqrt(np.stack([np.vecdot(d, d) for d in away], axis=1))
 
     def _nth(self, labels, n, m, far):
-        """The label (batch, 1) of the n-th in falling order of far (batch, k), m itself the last."""
+        """The label (batch, 1) of the n-th in falling order of far, m itself coming last."""
         order = np.argsort(-np.where(labels == m[:, None], -1, far), axis=1, kind="stable")
         return np.take_along_axis(labels, np.take_along_axis(order, n[:, None] - 1, 1), 1)
 
@@ -77,10 +78,10 @@ class NthFarthest(Task):
 
     def words(self, batch):
         x, labels, n, m = self.read(batch)
-        (far,), (n,), lines = self.distances(x, labels, m), n, []
-        for t, (label, row, away) in enumerate(zip(labels[0], x[0], far), 1):
-            at = ", ".join(f"{value:+.2f}" for value in row)
-            lines.append(f"step {t}: vector {label} at ({at}), {away:.2f} from vector {m[0]}")
+        (x,), (labels,), (n,), (m,), (far,) = x, labels, n, m, self.distances(x, labels, m)
+        at = [", ".join(f"{value:+.2f}" for value in row) for row in x]
+        steps = zip(labels, at, far)
+        lines = [f"vector {i} at ({at}), {away:.2f} from vector {m}" for i, at, away in steps]
         which = "the farthest" if n == 1 else f"number {n} in order of distance, farthest first,"
-        question = f"Which vector is {which} from vector {m[0]}?"
-        return [*lines, f"{question} Vector {self.solve(batch)[0, 0]}."]
+        answer = self.solve(batch)[0, 0]
+        return [*lines, f"Which vector is {which} from vector {m}? Vector {answer}."]

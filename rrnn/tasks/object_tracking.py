@@ -46,13 +46,13 @@ class ObjectTracking(Task):
         return inputs, (cells[rows, asked] / (G - 1)).astype(np.float32)[:, None]
 
     def read(self, inputs):
-        """Who was shown (batch, num_steps), where (batch, num_steps, 2), and who is asked (batch,)."""
+        """Who was shown (batch, num_steps), where (batch, num_steps, 2); who is asked (batch,)."""
         identity, x, y, _ = self.split(inputs)
         who, place = identity.argmax(axis=-1), np.concatenate([x, y], axis=-1)
         return who[:, :-1], place[:, :-1], who[:, -1]
 
     def solve(self, inputs):
-        """The right answers (batch, 1, 2), from the encoded inputs alone: where it was shown last."""
+        """The right answers (batch, 1, 2), from the encoded inputs alone: where last shown."""
         who, place, asked = self.read(inputs)
         last = (np.arange(1, self.num_steps + 1) * (who == asked[:, None])).argmax(axis=1)
         return place[np.arange(len(place)), last][:, None]
@@ -78,10 +78,9 @@ class ObjectTracking(Task):
 
     def words(self, batch):
         (who,), (place,), (asked,), answer = *self.read(batch), self.solve(batch)[0]
-        at = [f"({x}, {y})" for x, y in self.cells(np.concatenate([place, answer]))]
-        shown = [f"({a:.2f}, {b:.2f})" for a, b in [*place, *answer]]
-        lines = [f"step {t}: object {name} moves to cell {cell}, shown as {numbers}"
-                 for t, (name, cell, numbers) in enumerate(zip(who, at, shown), 1)]  # fmt: skip
-        question = f"step {self.num_inputs}: a question about object {asked}"
-        last = f"Where is object {asked}? In cell {at[-1]}, that is {shown[-1]}."
-        return [*lines, question, last]
+        cells = [f"({x}, {y})" for x, y in self.cells(np.concatenate([place, answer]))]
+        numbers = [f"({a:.2f}, {b:.2f})" for a, b in [*place, *answer]]
+        moves = zip(who, cells, numbers)
+        lines = [f"object {i} moves to cell {cell}, shown as {at}" for i, cell, at in moves]
+        lines.append(f"a question about object {asked}")
+        return [*lines, f"Where is object {asked}? In cell {cells[-1]}, that is {numbers[-1]}."]

@@ -59,7 +59,6 @@ class PairMatching(Task):
 
     def words(self, batch):
         (pairs,), (asked,), ((answer,),) = *self.read(batch), self.solve(batch)
-        lines = [f"step {t}: elements {a} and {b} are a pair" for t, (a, b) in enumerate(pairs, 1)]
-        question = f"step {self.num_inputs}: a question about element {asked}"
-        last = f"Which element is the partner of element {asked}? Element {answer}."
-        return [*lines, question, last]
+        return [*(f"elements {left} and {right} are a pair" for left, right in pairs),
+                f"a question about element {asked}",
+                f"Which element is the partner of element {asked}? Element {answer}."]  # fmt: skip

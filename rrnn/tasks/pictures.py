@@ -63,17 +63,17 @@ def role(name, asked, answer):
 
 def nth_farthest(task, batch):
     """The vectors, and their distances to m."""
-    x, labels, n, m = task.read(batch)
-    (far,), ((answer,),) = task.distances(x, labels, m), task.solve(batch)
-    (x,), (labels,), (n,), (m,) = x, labels, n, m
+    ((answer,),), (x, labels, n, m) = task.solve(batch), task.read(batch)
+    (x,), (labels,), (n,), (m,), (far,) = x, labels, n, m, task.distances(x, labels, m)
     looks = [role(label, m, answer) for label in labels]
     says = {answer: " (answer)"} | {m: " (m, answer)" if m == answer else " (m)"}
     names = [f"vector {label}{says.get(label, '')}" for label in labels]
-    if planar := task.num_dims == 2:
-        drawing, (left, right) = figure(1, 2, (9, 3.6), left=0.7, gap=1.6)
+    if task.num_dims == 2:
+        drawing, (left, right) = figure(1, 2, (9, 3.6), gap=1.6)
+        box = LABEL | {"alpha": 0.7}
         for label, at, (colour, marker) in zip(labels, x, looks):
             left.scatter(*at, color=colour, marker=marker, s=110)
-            left.annotate(str(label), at, (8, 6), **BESIDE, fontsize=12, bbox=LABEL | {"alpha": 0.7})
+            left.annotate(str(label), at, (8, 6), **BESIDE, fontsize=12, bbox=box)
         left.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
         left.set(xlabel="first number", ylabel="second number")
     else:
@@ -97,8 +97,8 @@ def pair_matching(task, batch):
         left.plot([0, 1], [step, step], "--" if step == last else "-", color="#555555", zorder=1)
         for side, element in enumerate(row):
             colour, marker = role(element, asked, answer)
-            left.scatter(side, step, s=420, marker=marker, facecolor="white", edgecolor=colour,
-                         linewidth=2, zorder=2)  # fmt: skip
+            look = {"facecolor": "white", "edgecolor": colour, "linewidth": 2}
+            left.scatter(side, step, s=420, marker=marker, zorder=2, **look)
             left.text(side, step, element, **MIDDLE, fontsize=9)
     left.text(-0.2, last, "asked", ha="right", va="center")
     left.text(1.2, last, "answer", va="center")
@@ -111,7 +111,7 @@ def pair_matching(task, batch):
 
 def sorting(task, batch):
     """The values read, and those to write."""
-    L, V, read, write = task.length, task.vocab_size, task.read(batch)[0], task.solve(batch)[0]
+    L, V, (read,), (write,) = task.length, task.vocab_size, task.read(batch), task.solve(batch)
     drawing, (axis,) = figure(1, 1, (min(12, max(6, 0.4 * L + 3)), 3.6))
     for side, values in enumerate([read, write]):
         steps = np.arange(1, L + 1) + side * L
@@ -136,22 +136,24 @@ def object_tracking(task, batch):
     for turn, name in zip(2 * np.pi * np.arange(len(names)) / len(names), names):
         aside = np.array([np.cos(turn), np.sin(turn)])  # paths that share a cell lie side by side
         path, colour = cells[who == name] + 0.22 * aside, COLOURS[name % 7]
-        marker = MARKERS[(name + name // 7) % 7]
+        first, last, marker = path[0], path[-1], MARKERS[(name + name // 7) % 7]
+        look = {"facecolors": "white", "edgecolors": colour, "linewidths": 2}
+        ring = {"facecolors": "none", "edgecolors": "black", "linewidths": 2}
         left.plot(*path.T, color=colour, linewidth=3 if name == asked else 1.2)
-        left.scatter(*path[0], s=25, marker=marker, color=colour, zorder=3)
-        left.scatter(*path[-1], s=170, marker=marker, facecolors="white", edgecolors=colour,
-                     linewidths=2, zorder=4)  # fmt: skip
-        left.text(*path[-1], name, ha="center", va="center_baseline", fontsize=8, zorder=6, bbox=LABEL)
+        left.scatter(*first, s=25, marker=marker, color=colour, zorder=3)
+        left.scatter(*last, s=170, marker=marker, zorder=4, **look)
+        left.text(*last, name, ha="center", va="center_baseline", size=8, zorder=6, bbox=LABEL)
         if name == asked:
-            left.scatter(*path[-1], s=480, facecolors="none", edgecolors="black", linewidths=2, zorder=5)
-    grid = np.arange(G + 1) - 0.5, -0.5, G - 0.5
+            left.scatter(*last, s=480, zorder=5, **ring)
     for lines in left.hlines, left.vlines:
-        lines(*grid, color="#dddddd", linewidth=1, zorder=0, gid="grid")
+        edges = np.arange(G + 1) - 0.5
+        lines(edges, -0.5, G - 0.5, color="#dddddd", linewidth=1, zorder=0, gid="grid")
     around, labels = (-0.5 - 0.09 * G, 1.09 * G - 0.5), range(0, G, -(-G // 8))
     left.set(xlim=around, xticks=labels, xlabel="x (cell)", aspect="equal")
     left.set(ylim=around, yticks=labels, ylabel="y (cell)")
-    left.set_title(f"where is object {asked}? The answer is cell ({x}, {y})\n"
-                   "small: first shown, numbered: last shown, ringed: answer", fontsize=10)  # fmt: skip
+    key = "small: first shown, numbered: last shown, ringed: answer"
+    question = f"where is object {asked}? The answer is cell ({x}, {y})"
+    left.set_title(f"{question}\n{key}", fontsize=10)
     encoding(right, task, batch[0])
     return drawing
 
@@ -162,22 +164,23 @@ def story_qa(task, batch):
     from matplotlib.patches import Patch, Rectangle
 
     # Names, in full where there is room: beyond 40 steps there is none in and below the columns.
-    *story, (_, person, thing, _) = np.stack(task.read(batch), axis=-1)[0].tolist()
+    *facts, (_, who, what, _) = np.stack(task.read(batch), axis=-1)[0].tolist()
     people, things, places = map(task.names, ("person", "object", "place"))
-    rows, P, T, (*told, title) = people + things, len(people), len(story), task.words(batch)
-    told = [line[5:-1].replace(": ", "  ") for line in [*told, f"step {T + 1}: {title.split('?')[0]}??"]]
-    short = lambda name: name.split()[-1] if name[-1].isdigit() else name.removeprefix("the ")[0].upper()
+    rows, P, T, (*told, title) = people + things, len(people), len(facts), task.words(batch)
+    steps = [f"{t}  {fact[:-1]}" for t, fact in enumerate([*told, title.split("?")[0] + "?."], 1)]
+    numbered = lambda name: name.split()[-1] if name[-1].isdigit() else ""
+    short = lambda name: numbered(name) or name.removeprefix("the ")[0].upper()
     roomy, letters = T <= 40, [*map(short, places)]
-    holders = people if roomy and P <= 8 else [*map(short, people)]
+    holders = people if roomy and P <= len(task.NAMES["person"]) else [*map(short, people)]
     shades = [COLOURS[(0, 1, 2, 3, 5, 6, 4)[i % 7]] + "55" for i in range(len(places))]
 
     # Room for them and for the key.
-    bottom = 0.5 + 0.0557 * max(map(len, told)) if roomy else 0.6
+    bottom = 0.5 + 0.0557 * max(map(len, steps)) if roomy else 0.6
     height = max(0.45 * len(rows) + bottom + 0.6, 0.17 * len(places) + 1.6)
     size, left = (min(12, max(6, 0.5 * T + 3.4)), height), 0.4 + 0.085 * max(map(len, rows))
     drawing, (axis,) = figure(1, 1, size, left=left, right=1.65, bottom=bottom, top=0.6)
 
-    # The story, played again: where each row's person or thing is, and who holds it.
+    # The story, played again: where the person or thing of each row is, and who holds it.
     where, holder, written = {}, {}, {}
 
     def cell(row, t, place, who=None, **edge):
@@ -187,20 +190,20 @@ def story_qa(task, batch):
             axis.text(t, row + 0.24, "" if who is None else holders[who], **MIDDLE, fontsize=7)
         written[row] = place, who
 
-    for t, (action, mover, moved, place) in enumerate(story, 1):
+    for t, (action, person, thing, place) in enumerate(facts, 1):
         if action == 0:
-            where[mover] = place
+            where[person] = place
         elif action == 1:
-            holder[P + moved] = mover
+            holder[P + thing] = person
         else:
-            del holder[P + moved]
-        where |= {row: where[who] for row, who in holder.items()}
+            del holder[P + thing]
+        where |= {row: where[person] for row, person in holder.items()}
         for row, place in where.items():
             cell(row, t, place, holder.get(row), edgecolor="white")
-        axis.plot(t, mover + 0.24, marker=">^v"[action], color="black", markersize=4)
+        axis.plot(t, person + 0.24, marker=">^v"[action], color="black", markersize=4)
 
     # The answer, in the last column of the row asked about, and the key.
-    row, edge = person if thing < 0 else P + thing, {"edgecolor": "black", "linewidth": 2.5, "zorder": 3}
+    row, edge = P + what if who < 0 else who, {"edgecolor": "black", "linewidth": 2.5, "zorder": 3}
     written.clear()
     cell(row, T + 1, task.solve(batch)[0, 0], **edge)
     axis.add_patch(Rectangle((0.5, row - 0.45), T, 0.9, facecolor="none", **edge))
@@ -209,9 +212,12 @@ def story_qa(task, batch):
     axis.set_yticks(range(len(rows)), rows)
     axis.get_yticklabels()[row].set_fontweight("bold")
     if roomy:
-        axis.set_xticks(range(1, T + 2), told, rotation=90, fontsize=8)
-    key = [Line2D([], [], marker=mark, label=name, color="black", linestyle="") for mark, name in zip(">^v", task.ACTIONS)]
-    key += [Patch(facecolor=shade, label=f"{letter}  {name}") for shade, letter, name in zip(shades, letters, places)]
+        axis.set_xticks(range(1, T + 2), steps, rotation=90, fontsize=8)
+    key, black = [], {"color": "black", "linestyle": ""}
+    for mark, name in zip(">^v", task.ACTIONS):
+        key.append(Line2D([], [], marker=mark, label=name, **black))
+    for shade, letter, name in zip(shades, letters, places):
+        key.append(Patch(facecolor=shade, label=f"{letter}  {name}"))
     axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     return drawing
 
@@ -220,15 +226,18 @@ def program_evaluation(task, batch):
     """The characters and the targets at their steps."""
     from matplotlib.patches import Rectangle
 
-    ((text,), T, A) = task.read(batch), task.text_steps, task.answer_steps
+    # What stands in the cells, and how many strips they make.
+    (text,), T, A = task.read(batch), task.text_steps, task.answer_steps
     answer = task.answer(text)
     given = [*text.replace(" ", "␣").rjust(T), *"?" * A]
-    wanted = [""] * T + [*f"{answer}■".ljust(A, "–")]
+    wanted = [*[""] * T, *f"{answer}■".ljust(A, "–")]
     strips = -(-task.num_inputs // 40)
     columns = -(-task.num_inputs // strips)
-    wide, high = max(columns, 22), 3 * strips - 1  # cells: the note needs 22; a free row between two
+    wide, high = max(columns, 22), 3 * strips - 1  # 22 for the note; a free row between strips
     size = 0.28 * wide + 1.9, 0.28 * high + 1.3
     drawing, (axis,) = figure(1, 1, size, left=1.7, bottom=0.6, top=0.7)
+
+    # The cells.
     shades = {"": "#FFFFFF", "–": "#FFFFFF", " ": "#DDDDDD", "?": COLOURS[5] + "70"}
     for row, (strip, shade) in enumerate([(given, COLOURS[4] + "70"), (wanted, COLOURS[2] + "70")]):
         for step, character in enumerate(strip):
@@ -236,11 +245,14 @@ def program_evaluation(task, batch):
             face = shades.get(character, shade)
             axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, edgecolor="white"))
             axis.text(x, y, character, ha="center", va="center_baseline", family="monospace")
-    one = strips == 1
-    starts = ["input"] if one else [f"input from step {1 + i * columns}" for i in range(strips)]
-    axis.set_yticks([y for y in range(high) if y % 3 != 2], [label for start in starts for label in (start, "target")])
+
+    # The words around them.
+    one, steps = strips == 1, range(0, columns, 5)
+    starts = ["input" if one else f"input from step {1 + i * columns}" for i in range(strips)]
+    labels = [label for start in starts for label in (start, "target")]
     axis.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
-    axis.set_xticks(range(0, columns, 5), [at + one for at in range(0, columns, 5)])
+    axis.set_yticks([y for y in range(high) if y % 3 != 2], labels)
+    axis.set_xticks(steps, [step + one for step in steps])
     axis.set_xlabel("step" if one else "steps after the first of the row", loc="left")
     axis.spines[:].set_visible(False)
     shown = answer if len(answer) <= 40 else f"{answer[:20]}…{answer[-18:]}"

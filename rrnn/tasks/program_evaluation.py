@@ -1,6 +1,5 @@
 """Computing: characters in, digits out. The paper's second task, Learning to Execute."""
 
-import functools
 import operator
 import re
 
@@ -67,19 +66,19 @@ class ProgramEvaluation(Task):
         if self._operations:
             Whole(1, 100)("nesting", nesting), Whole(1, 8)("length", length)
             one = 2 * length + 1 if kind == "add" else 4 * length + 11  # "if" is the longest
-            text, answer = one + (nesting - 1) * (one - length + 2), length + 1  # "(...)" for a literal
+            text = one + (nesting - 1) * (one - length + 2)  # "(...)" instead of a literal
+            answer = length + 1
         elif kind == "double":
             answer = 2 * length
         self.text_steps, self.answer_steps = text, answer + 1
         self.num_inputs = self.text_steps + self.answer_steps
 
-    @functools.cached_property
+    @property
     def largest(self):
         """This task at its largest sizes only."""
         return ProgramEvaluation(self.kind, self.nesting, self.length, sizes="fixed")
 
     def make(self, batch_size, rng):
-        """Inputs (batch_size, text_steps + answer_steps, 30), targets (batch_size, answer_steps)."""
         sizes, T = np.array([[self.length], [self.nesting]]), self.text_steps
         if self.sizes != "fixed":
             sizes = rng.integers(1, sizes + 1, (2, batch_size if self.sizes == "mix" else 1))
@@ -100,7 +99,7 @@ class ProgramEvaluation(Task):
             text, backward = map(np.strings.strip, both)
             return text, {"copy": text, "reverse": backward, "double": text + text}[self.kind]
 
-        modulus = 10 ** (length + 1) if self.sizes == "mix" else np.full(count, 10 ** (self.length + 1))
+        modulus = 10 ** ((length if self.sizes == "mix" else np.full(count, self.length)) + 1)
         text, value = np.zeros(count, f"U{self.text_steps}"), np.zeros(count, int)
         for level in range(nesting.max()):
             # Operands: literals and, from the second level on, the operation before.
@@ -113,8 +112,8 @@ class ProgramEvaluation(Task):
                 values[place], texts[place] = value[rows], "(" + text[rows] + ")"
 
             # Operations, each for the rows that drew it.
-            which, rounds = rng.integers(len(self._operations), size=size), rng.integers(1, 10, size)
-            greater = rng.integers(2, size=size) == 1
+            which = rng.integers(len(self._operations), size=size)
+            rounds, greater = rng.integers(1, 10, size), rng.integers(2, size=size) == 1
             for i, operation in enumerate(self._operations):
                 of = which == i
                 (a, b, c, d), (A, B, C, D) = values[:, of], texts[:, of]
@@ -179,11 +178,14 @@ class ProgramEvaluation(Task):
         if self._operations:
             naive = "without carries" if self.kind == "add" else "first branch, loop run once"
             rules = {naive: lambda text: self._steps(text, naive=True)[-1][-1]}
-            more = {"innermost operation only": lambda text: self._steps(text)[0][-1]}
-            return rules | more if self.nesting > 1 else rules
+            if self.nesting > 1:
+                rules["innermost operation only"] = lambda text: self._steps(text)[0][-1]
+            return rules
         rules = {"the first digit again and again": lambda text: text[0] * len(self.answer(text))}
-        once = "the digits once, then the first again and again"
-        return rules | {once: lambda text: text + text[0] * len(text)} if self.kind == "double" else rules
+        if self.kind == "double":
+            once = "the digits once, then the first again and again"
+            rules[once] = lambda text: text + text[0] * len(text)
+        return rules
 
     def score_rules(self):
         """Shares of the asked characters, end marks included, at the largest sizes; all but chance
@@ -204,12 +206,12 @@ class ProgramEvaluation(Task):
             scores[name] = (guesses == targets)[asked].mean()
         return {name: float(score) for name, score in scores.items()}
 
-    def words(self, batch):
-        """What each operation comes to, the innermost first."""
-        (text,) = self.read(batch)
+    def describe(self, inputs_i):
+        """One example (num_inputs, 30) in words: what each operation comes to, innermost first."""
+        (text,) = self.read(self.example(inputs_i))
         steps, lines = self._steps(text) if self._operations else [], [f"{self.kind}: {text}"]
         for i, (says, result, modulus, value) in enumerate(steps, 1):
             reduced = "" if value == result else f", mod {modulus}: {value}"
             lines.append(f"operation {i}: {says} gives {result}{reduced}")
-        asked = "What are the characters of the answer?"
-        return [*lines, f"{asked} {self.answer(text)}, then the end mark."]
+        answer = f"{self.answer(text)}, then the end mark."
+        return "\n".join([*lines, f"What are the characters of the answer? {answer}"])

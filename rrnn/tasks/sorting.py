@@ -56,8 +56,7 @@ class Sorting(Task):
                 "copied as read": float(stays.mean())}  # fmt: skip
 
     def words(self, batch):
-        L, (values,) = self.length, self.read(batch)
-        lines = [f"step {t}: value {value}" for t, value in enumerate(values, 1)]
-        lines += [f"step {L + t}: blank, write sorted value number {t}" for t in range(1, L + 1)]
-        answer = ", ".join(map(str, self.solve(batch)[0]))
-        return [*lines, f"Which values, the smallest first? {answer}."]
+        (read,), (write,), places = self.read(batch), self.solve(batch), range(1, self.length + 1)
+        return [*(f"value {value}" for value in read),
+                *(f"blank, write sorted value number {place}" for place in places),
+                f"Which values, the smallest first? {', '.join(map(str, write))}."]  # fmt: skip
