@@ -10,6 +10,7 @@ import base64
 import html
 import inspect
 import io
+import textwrap
 import time
 from pathlib import Path
 
@@ -44,7 +45,8 @@ from rrnn.training import Adam, History, evaluate, train  # isort: skip
 from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint  # isort: skip
 
 # 07, 09: experiments
-from rrnn.experiments import load_records, run_experiments, verdict  # isort: skip
+from rrnn.experiments import load_records, run_experiments  # isort: skip
+from rrnn.comparison import Comparison, verdict  # isort: skip
 from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # isort: skip
 
 # what the help below is made with
@@ -59,8 +61,8 @@ __all__ = [
     "RelationalMemory", "RelationalRNN", "RelationalRNNCell", "Batch", "NthFarthest",
     "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA", "LSTM",
     "LSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train", "CheckpointError",
-    "load_checkpoint", "save_checkpoint", "load_records", "run_experiments", "verdict",
-    "mean_difference", "mean_interval", "wilson_interval", "RESULTS", "label_cells",
+    "load_checkpoint", "save_checkpoint", "load_records", "run_experiments", "Comparison",
+    "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS", "label_cells",
     "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "show_table",
     "show_source", "LiveFigure", "claim",
 ]  # fmt: skip
@@ -289,14 +291,15 @@ def show_source(*objects):
     from IPython.display import Markdown, display
 
     for thing in objects:
-        path = Path(inspect.getsourcefile(thing))
+        path = Path(inspect.getsourcefile(thing)).resolve()
         if path.stat().st_mtime > LOADED:
             text = "was changed after it was imported, so this is not what runs: restart the kernel"
             raise RuntimeError(f"{path.name} {text}")
         code, line = inspect.getsourcelines(thing)
-        where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
-        code = "".join(code).rstrip()
-        display(Markdown(f"`{where.as_posix()}`, line {line}:\n\n```python\n{code}\n```"))
+        where = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        code = textwrap.dedent("".join(code)).rstrip()
+        head = f"`{thing.__qualname__}` in `{where}`, line {line}:"
+        display(Markdown(f"{head}\n\n```python\n{code}\n```"))
 
 
 def show_table(rows, heads):

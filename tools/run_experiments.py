@@ -3,20 +3,28 @@
     python tools/run_experiments.py                 run what is missing, then print the tables
     python tools/run_experiments.py --only story    only the runs whose name contains "story"
     python tools/run_experiments.py --list          the runs, and which of them are done
-    python tools/run_experiments.py --check         train the first steps of every stored run again, and compare
-    python tools/run_experiments.py --fresh DIR     read and write results in DIR, leaving the stored ones alone
+    python tools/run_experiments.py --check         train the first steps of every stored run again,
+                                                    and compare
+    python tools/run_experiments.py --fresh DIR     make all of them anew in DIR, as if none was
+                                                    stored
 
-Each run leaves NAME.json (the experiment, its learning curve, versions, sha256 of the weights) and NAME.npz (the
-weights) in notebooks/results; rrnn_helpers.run_experiments does the work. An interrupted run goes on where it stopped.
-Two processes, one BLAS thread each.
+What is stored is a line of notebooks/results/runs.jsonl. What is missing there is made in
+build/runs, by rrnn_helpers.run_experiments: each run leaves NAME.json (the experiment, its learning
+curve, versions, sha256 of the weights) and NAME.npz (the weights), and an interrupted one goes on
+where it stopped. `python tools/gather_runs.py` then stores it. Two processes, one BLAS thread each.
 
-OpenBLAS has other code for other processors, which rounds otherwise. Which one made a run stands in its "versions",
-and where it does not: the runs nth_farthest_* were made with OPENBLAS_CORETYPE=SkylakeX, the others with Haswell. With
-that --check finds the same losses.
+OpenBLAS has other code for other processors, which rounds otherwise. Which one made a run stands in
+its "versions", and where it does not: the runs nth_farthest_* were made with
+OPENBLAS_CORETYPE=SkylakeX, the others with Haswell. With that --check finds the same losses.
 
-For each model and task the learning rate is chosen first, by the same search: the same values, one seed that is not
-reported, and as many steps as the reported runs have. The value with the lowest loss at the end, on fresh examples,
-wins: where several end without a mistake, accuracies are equal and losses are not.
+For each model and task the learning rate is chosen first, by the same search: the same values, one
+seed that is not reported, and as many steps as the reported runs have. The value with the lowest
+loss at the end, on fresh examples, wins: where several end without a mistake, accuracies are equal
+and losses are not.
+
+Two arguments say what was meant before there was a choice. "share_blocks": with num_blocks above 1
+the blocks of these cores have the same weights; by default they have their own. "sizes": "batch":
+programs of one size in each batch; by default sizes are mixed.
 """
 
 import argparse
@@ -31,37 +39,45 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import rrnn_helpers as rh  # noqa: E402
+from run_climb import by_n  # noqa: E402
 
-RESULTS = ROOT / "notebooks" / "results"
+import rrnn_helpers as rh  # noqa: E402
+from rrnn.blas import kernels  # noqa: E402
+from rrnn.checkpoints import replacing  # noqa: E402
+from rrnn.training import score_of  # noqa: E402
+
+WORK = ROOT / "build" / "runs"
 RATES = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
 SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
 READOUT = {"readout_sizes": (64, 64)}
-# What the runs are made of: task, model, steps; "search_steps" if the search is shorter; "rate_of" the experiment whose
-# learning rate is taken over, or "near" the one whose rate and its two neighbours are searched; "seeds" other than
-# SEEDS.
+# What the runs are made of: task, model, steps; "search_steps" if the search is shorter; "rate_of"
+# the experiment whose learning rate is taken over, or "near" the one whose rate and its two
+# neighbours are searched; "seeds" other than SEEDS.
 NTH_3X2 = ("NthFarthest", {"num_vectors": 3, "num_dims": 2})
 NTH_4X2 = ("NthFarthest", {"num_vectors": 4, "num_dims": 2})
 LARGE_CORE = {"slot_size": 64, "num_heads": 4} | READOUT
+CORE_3X2 = ("RelationalMemoryCore", {"num_slots": 3} | LARGE_CORE)
+CORE_4X2 = ("RelationalMemoryCore", {"num_slots": 4} | LARGE_CORE)
 EXPERIMENTS = {
-    "nth_farthest_3x2_core": {
-        "task": NTH_3X2, "model": ("RelationalMemoryCore", {"num_slots": 3} | LARGE_CORE), "steps": 4000,
+    "nth_farthest_3x2_core": {"task": NTH_3X2, "model": CORE_3X2, "steps": 4000},
+    "nth_farthest_3x2_lstm": {
+        "task": NTH_3X2, "model": ("LSTM", {"hidden_size": 128} | READOUT), "steps": 16000,
     },
-    "nth_farthest_3x2_lstm": {"task": NTH_3X2, "model": ("LSTM", {"hidden_size": 128} | READOUT), "steps": 16000},
     "nth_farthest_4x2_direct": {
-        "task": NTH_4X2, "model": ("RelationalMemoryCore", {"num_slots": 4} | LARGE_CORE), "steps": 8000,
+        "task": NTH_4X2, "model": CORE_4X2, "steps": 8000,
         "rate_of": "nth_farthest_3x2_core", "seeds": (1, 2, 3),
     },
     "nth_farthest_4x2_curriculum": {
-        "task": NTH_4X2, "model": ("RelationalMemoryCore", {"num_slots": 4} | LARGE_CORE), "steps": 8000,
+        "task": NTH_4X2, "model": CORE_4X2, "steps": 8000,
         "curriculum": [("NthFarthest", {"num_vectors": 3, "num_dims": 2, "labels": 4}, 0.85)],
         "rate_of": "nth_farthest_3x2_core", "seeds": (1, 2, 3),
     },
 }  # fmt: skip
 
-# The comparison (notebook 07): every task with four models. The wide LSTM has as many units as the core's memory has
-# numbers, the other LSTM at least as many parameters as the core, the cell of notebook 03 about as many. A step of the
-# core costs more than one of the others, so they get more steps: every run takes at least about as long as the core's.
+# The comparison (notebook 07): every task with four models. The wide LSTM has as many units as the
+# core's memory has numbers, the other LSTM at least as many parameters as the core, the cell of
+# notebook 03 about as many. A step of the core costs more than one of the others, so they get more
+# steps: every run takes at least about as long as the core's.
 CORE = {"num_slots": 4, "slot_size": 32, "num_heads": 4} | READOUT
 MODELS = {  # model, steps for each step of the core
     "core": (("RelationalMemoryCore", CORE), 1),
@@ -73,29 +89,54 @@ STAGES = [  # to NthFarthest(4, 4)
     ("NthFarthest", {"num_vectors": 3, "num_dims": 2, "labels": 4, "dims": 4}, 0.8),
     ("NthFarthest", {"num_vectors": 4, "num_dims": 2, "labels": 4, "dims": 4}, 0.7),
 ]
+
+
+def story(num_objects, num_facts):
+    people, places = {"num_people": 3, "num_objects": num_objects}, {"num_places": 5}
+    return "StoryQA", people | places | {"num_facts": num_facts}
+
+
+def tracking(num_steps):
+    return "ObjectTracking", {"num_objects": 3, "grid_size": 5, "num_steps": num_steps}
+
+
+def program(kind, length, sizes="batch"):
+    return "ProgramEvaluation", {"kind": kind, "nesting": 1, "length": length, "sizes": sizes}
+
+
 TASKS = {  # task, steps of the core
     "nth_3x2": (NTH_3X2, 4800),
     "nth_4x4": (("NthFarthest", {"num_vectors": 4, "num_dims": 4}), 10000),
     "pairs": (("PairMatching", {"num_pairs": 4, "vocab_size": 8}), 2000),
-    "stories": (("StoryQA", {"num_people": 3, "num_objects": 2, "num_places": 5, "num_facts": 10}), 3200),
-    "tracking": (("ObjectTracking", {"num_objects": 3, "grid_size": 5, "num_steps": 10}), 2000),
+    "stories": (story(2, 10), 3200),
+    "tracking": (tracking(10), 2000),
     "sorting": (("Sorting", {"length": 6, "vocab_size": 8}), 800),
-    "copy": (("ProgramEvaluation", {"kind": "copy", "nesting": 1, "length": 5}), 2000),
-    "reverse": (("ProgramEvaluation", {"kind": "reverse", "nesting": 1, "length": 5}), 2000),
-    "add": (("ProgramEvaluation", {"kind": "add", "nesting": 1, "length": 2}), 2400),
+    "copy": (program("copy", 5), 2000),
+    "reverse": (program("reverse", 5), 2000),
+    "add": (program("add", 2), 2400),
+}
+ELSEWHERE = {  # the same tasks in other sizes, where the width of the input stays
+    "pairs": [("PairMatching", {"num_pairs": pairs, "vocab_size": 8}) for pairs in (2, 3, 4)],
+    "stories": [story(2, facts) for facts in (6, 10, 20, 30)],
+    "tracking": [tracking(steps) for steps in (5, 10, 20, 40)],
+    "sorting": [("Sorting", {"length": length, "vocab_size": 8}) for length in (4, 6, 8, 10)],
+    "copy": [program("copy", length, "fixed") for length in (3, 5, 6, 8)],
+    "reverse": [program("reverse", length, "fixed") for length in (3, 5, 6, 8)],
+    "add": [program("add", length, "fixed") for length in (1, 2, 3)],
 }
 for name, (task, steps) in TASKS.items():
     for short, (model, times) in MODELS.items():
-        steps_in_all = round(times * steps)
-        search = steps_in_all if name in ("nth_3x2", "stories") else steps_in_all // 2  # these have a long plateau
-        entry = {"task": task, "model": model, "steps": steps_in_all, "search_steps": search}
+        entry = {"task": task, "model": model, "steps": round(times * steps)}
+        long = name in ("nth_3x2", "stories")  # these have a long plateau
+        entry["search_steps"] = entry["steps"] if long else entry["steps"] // 2
         EXPERIMENTS[f"{name}_{short}"] = entry | ({"curriculum": STAGES} if name == "nth_4x4" else {})
 
 # The ablations (notebook 09): one thing about the core changed at a time, on two tasks.
 VARIANTS = {
     **{f"slots_{n}_same_size": {"num_slots": n} for n in (1, 2, 8)},
     **{f"slots_{n}_same_units": {"num_slots": n, "slot_size": 128 // n} for n in (1, 2, 8)},
-    **{f"slots_{n}_same_parameters": {"num_slots": n, "slot_size": size} for n, size in ((1, 40), (2, 36), (8, 24))},
+    **{f"slots_{n}_same_parameters": {"num_slots": n, "slot_size": size}
+       for n, size in ((1, 40), (2, 36), (8, 24))},
     **{f"heads_{n}": {"num_heads": n} for n in (1, 2, 8)},
     "gate_memory": {"gate_style": "memory"},
     "gate_none": {"gate_style": None},
@@ -104,94 +145,113 @@ VARIANTS = {
     "no_qkv_norm": {"qkv_norm": False},
     "first_memory_zeros": {"initial_memory": "zeros"},
     "first_memory_random": {"initial_memory": "random"},
-    "blocks_2": {"num_blocks": 2},
-}
-# The comparison's stories are too long for the core to pass the best rule; with one object and eight facts it does.
-SMALL_STORY = ("StoryQA", {"num_people": 3, "num_objects": 1, "num_places": 5, "num_facts": 8})
+    "blocks_2": {"num_blocks": 2, "share_blocks": True},
+}  # fmt: skip
+# The comparison's stories are too long for the core to pass the best rule; with one object and
+# eight facts it does.
+SMALL_STORY = story(1, 8)
 for short in ("core", "rrnn"):
     model, times = MODELS[short]
-    steps = round(1600 * times)
-    EXPERIMENTS[f"small_story_{short}"] = {"task": SMALL_STORY, "model": model, "steps": steps, "search_steps": steps}
+    entry = {"task": SMALL_STORY, "model": model, "steps": round(1600 * times)}
+    EXPERIMENTS[f"small_story_{short}"] = entry | {"search_steps": entry["steps"]}
 for short, task in {"nth": "nth_3x2", "story": "small_story"}.items():
     for variant, change in VARIANTS.items():
         EXPERIMENTS[f"ablation_{short}_{variant}"] = EXPERIMENTS[f"{task}_core"] | {
-            "model": ("RelationalMemoryCore", CORE | change), "near": f"{task}_core", "weights": False,
+            "model": ("RelationalMemoryCore", CORE | change), "near": f"{task}_core",
+            "weights": False,
         }  # fmt: skip
     kind, sizes = EXPERIMENTS[f"{task}_rrnn"]["model"]
     EXPERIMENTS[f"ablation_{short}_rrnn_no_lstm"] = EXPERIMENTS[f"{task}_rrnn"] | {
-        "model": (kind, sizes | {"use_lstm": False}), "near": f"{task}_rrnn", "weights": False,
+        "model": (kind, sizes | {"use_lstm": False}), "near": f"{task}_rrnn",
+        "weights": False,
     }  # fmt: skip
 
 
 def plan(name, rate, seed):
     """The entry of EXPERIMENTS as rrnn_helpers.run_experiments takes it."""
     entry = EXPERIMENTS[name]
-    steps = entry.get("search_steps", entry["steps"]) if seed == SEARCH_SEED else entry["steps"]
-    every = entry["steps"] // 20 if "search_steps" in entry else 250
-    arguments = {"steps": steps, "batch_size": 128, "learning_rate": rate, "seed": seed, "eval_every": every}
-    planned = {key: entry[key] for key in ("task", "model", "curriculum") if key in entry} | {"train": arguments}
-    keep = entry.get("weights", True) and seed != SEARCH_SEED
-    return planned | ({} if keep else {"weights": False})
+    searching = seed == SEARCH_SEED
+    arguments = {
+        "steps": entry.get("search_steps", entry["steps"]) if searching else entry["steps"],
+        "batch_size": 128, "learning_rate": rate, "seed": seed,
+        "eval_every": entry["steps"] // 20 if "search_steps" in entry else 250,
+    }  # fmt: skip
+    planned = {key: entry[key] for key in ("task", "model", "curriculum") if key in entry}
+    keep = entry.get("weights", True) and not searching
+    return planned | {"train": arguments} | ({} if keep else {"weights": False})
 
 
-def rates(folder, name):
+def rates(records, name):
     """The learning rates that the search of an experiment tries."""
     entry = EXPERIMENTS[name]
     if "near" not in entry:
         return () if "rate_of" in entry else RATES
-    at = RATES.index(best_rate(folder, entry["near"]))
+    at = RATES.index(best_rate(records, entry["near"]))
     return RATES[max(at - 1, 0) : at + 2]
 
 
-def searches(folder, name):
+def searches(records, name):
     """The runs that choose the learning rate: {run: experiment}."""
-    return {search_name(name, rate): plan(name, rate, SEARCH_SEED) for rate in rates(folder, name)}
+    tried = rates(records, name)
+    return {search_name(name, rate): plan(name, rate, SEARCH_SEED) for rate in tried}
 
 
-def reported(folder, name):
-    """The reported runs of an experiment, at the learning rate that the search chose: {run: experiment}."""
-    seeds = EXPERIMENTS[name].get("seeds", SEEDS)
-    return {f"{name}_seed{seed}": plan(name, best_rate(folder, name), seed) for seed in seeds}
-
-
-def load(folder, name):
-    return json.loads((folder / f"{name}.json").read_text())
+def reported(records, name):
+    """The reported runs of an experiment, at the learning rate that the search chose: {run:
+    experiment}."""
+    rate, seeds = best_rate(records, name), EXPERIMENTS[name].get("seeds", SEEDS)
+    return {f"{name}_seed{seed}": plan(name, rate, seed) for seed in seeds}
 
 
 def search_name(name, rate):
     return f"{name}_search_{rate:g}"
 
 
-def score(record):
-    """What a run reached on fresh examples: its accuracy, or its error."""
-    return next(record["test"][kind] for kind in ("accuracy", "error") if kind in record["test"])
-
-
-def best_shortcut(record):
-    """The score of the best rule that fakes understanding."""
-    return (min if "error" in record["test"] else max)(record["shortcuts"].values())
-
-
-def best_rate(folder, name):
+def best_rate(records, name):
     """The learning rate whose search run ended with the lowest loss on fresh examples."""
     name = EXPERIMENTS[name].get("rate_of", name)
-    return min(rates(folder, name), key=lambda rate: load(folder, search_name(name, rate))["test"]["loss"])
+    tried = rates(records, name)
+    return min(tried, key=lambda rate: records[search_name(name, rate)]["test"]["loss"])
 
 
-def check(folder, runs):
-    """Train each run up to its first evaluation again and compare: the same with the same matrix products (see above);
-    others round otherwise, and the run takes another course."""
+def is_of(record, experiment):
+    return record is not None and record["experiment"] == json.loads(json.dumps(experiment))
+
+
+def look_closer(folder, run, task):
+    """Add to the record of a run of the comparison what notebook 07 shows of its weights, and
+    return it: "by_n", accuracies on 4,000 examples of NthFarthest, or, where the width of the input
+    allows it, "elsewhere": {task: score on 300 examples}."""
+    record = rh.load_records(folder, run)[run]
+    if {"by_n", "elsewhere"} & record.keys():
+        return record
+    model, _ = rh.load_checkpoint(folder / f"{run}.npz")
+    if task in ELSEWHERE:
+        made = [getattr(rh, kind)(**sizes) for kind, sizes in ELSEWHERE[task]]
+        scores = {repr(task): score_of(rh.evaluate(model, task, 300, seed=71)) for task in made}
+        record["elsewhere"] = {task: round(score, 6) for task, score in scores.items()}
+    else:
+        record["by_n"] = by_n(model, rh.NthFarthest(**TASKS[task][0][1]), 4000, seed=70)
+    with replacing(folder / f"{run}.json") as file:
+        file.write(json.dumps(record, indent=1).encode())
+    return record
+
+
+def check(records, runs):
+    """Train each run up to its first evaluation again and compare: the same with the same matrix
+    products (see above); others round otherwise, and the run takes another course."""
     bad = 0
     for run, experiment in runs.items():
-        record, steps = load(folder, run), experiment["train"]["eval_every"]
+        record, steps = records[run], experiment["train"]["eval_every"]
         short = experiment | {"train": experiment["train"] | {"steps": steps}}
         again = rh.run_experiments({run: short}, progress=False)[run]["curve"]
         then = {column: values[0] for column, values in record["curve"].items()}
         same = all(abs(again[column][0] - then[column]) < 1e-3 for column in ("loss", "score"))
         bad += not same
         made = record["versions"].get("blas", "see --help")
-        verdict = "" if same else f"  DIFFERS (matrix products then: {made}; now: {rh._kernels()})"
-        print(f"{run}: step {steps}, loss {then['loss']:.4f} then, {again['loss'][0]:.4f} now{verdict}")
+        differs = f"  DIFFERS (matrix products then: {made}; now: {kernels()})"
+        losses = f"loss {then['loss']:.4f} then, {again['loss'][0]:.4f} now"
+        print(f"{run}: step {steps}, {losses}{'' if same else differs}", flush=True)
     return bad
 
 
@@ -207,75 +267,88 @@ def at_most(curve, axis, limit):
     return scores[-1] if scores else float("nan")
 
 
-def print_tables(folder):
+def print_tables(records):
     core, lstm, *others = (name for name in EXPERIMENTS if name.startswith("nth_farthest"))
     print("\nChoice of the learning rate (seed 100, accuracy on 10,000 fresh examples)")
     for name in (core, lstm):
-        scores = [(rate, load(folder, search_name(name, rate))["test"]["accuracy"]) for rate in RATES]
+        scores = [(rate, records[search_name(name, rate)]["test"]["accuracy"]) for rate in RATES]
         scores = ", ".join(f"{rate:g}: {score:.3f}" for rate, score in scores)
-        print(f"  {name}: {scores}  -> {best_rate(folder, name):g}")
-    print("\nseed  model      parameters  steps  seconds  test accuracy  examples to .90  seconds to .90")
+        print(f"  {name}: {scores}  -> {best_rate(records, name):g}")
+    heads = "seed  model      parameters  steps  seconds  test accuracy"
+    print(f"\n{heads}  examples to .90  seconds to .90")
     for name in (core, lstm):
         for seed in SEEDS:
-            r = load(folder, f"{name}_seed{seed}")
-            c, to, sec = r["curve"], first(r["curve"], "examples", 0.9), first(r["curve"], "seconds", 0.9)
-            print(
-                f"{seed:4}  {name[17:]:9}{r['parameters']:12,}{c['step'][-1]:7}{c['seconds'][-1]:9.1f}"
-                f"{r['test']['accuracy']:15.3f}{to or '-':>17}{sec and round(sec, 1) or '-':>16}"
-            )
-    print("\nThe LSTM at what the core had in all: equal examples, and equal seconds (held-out score)")
+            r = records[f"{name}_seed{seed}"]
+            c, test = r["curve"], r["test"]["accuracy"]
+            to, sec = (first(c, axis, 0.9) for axis in ("examples", "seconds"))
+            print(f"{seed:4}  {name[17:]:9}{r['parameters']:12,}{c['step'][-1]:7}", end="")
+            print(f"{c['seconds'][-1]:9.1f}{test:15.3f}{to or '-':>17}", end="")
+            print(f"{sec and round(sec, 1) or '-':>16}")
+    print("\nThe LSTM at what the core had in all: equal examples, equal seconds (held-out score)")
     for seed in SEEDS:
-        c, o = (load(folder, f"{name}_seed{seed}")["curve"] for name in (core, lstm))
-        by_examples, by_seconds = (at_most(o, axis, c[axis][-1]) for axis in ("examples", "seconds"))
-        print(f"  seed {seed}: core {c['score'][-1]:.3f}, LSTM {by_examples:.3f} and {by_seconds:.3f}")
-    for rule, score in load(folder, f"{core}_seed{SEEDS[0]}")["shortcuts"].items():
+        c, o = (records[f"{name}_seed{seed}"]["curve"] for name in (core, lstm))
+        examples, seconds = (at_most(o, axis, c[axis][-1]) for axis in ("examples", "seconds"))
+        print(f"  seed {seed}: core {c['score'][-1]:.3f}, LSTM {examples:.3f} and {seconds:.3f}")
+    for rule, score in records[f"{core}_seed{SEEDS[0]}"]["shortcuts"].items():
         print(f"  shortcut: {rule}: {score:.3f}")
     for name in others:
-        scores = [load(folder, run)["test"]["accuracy"] for run in reported(folder, name)]
+        scores = [records[run]["test"]["accuracy"] for run in reported(records, name)]
         print(f"{name}: {', '.join(f'{score:.3f}' for score in scores)}")
-    print("\nThe comparison: mean of five seeds [95% interval], accuracy, or error for tracking; seconds of one core")
-    for name in TASKS:
-        for model in MODELS:
-            runs = [load(folder, run) for run in reported(folder, f"{name}_{model}")]
-            rate, seconds = runs[0]["experiment"]["train"]["learning_rate"], runs[0]["curve"]["seconds"][-1]
-            mean, low, high = rh.mean_interval([score(run) for run in runs])
-            print(f"{name:10}{model:10}{runs[0]['parameters']:8,}  rate {rate:<7g}{seconds:6.0f} s", end="   ")
-            print(f"{mean:.3f} [{low:.3f}, {high:.3f}]   best shortcut {best_shortcut(runs[0]):.3f}")
+    what = "mean of five seeds [95% interval], accuracy, or error for tracking"
+    print(f"\nThe comparison: {what}; seconds of one core")
+    comparison = rh.Comparison(records)
+    for (task, model), runs in comparison.runs.items():
+        run, (mean, low, high) = runs[0], rh.mean_interval(comparison.final(task, model))
+        rate, seconds = run["experiment"]["train"]["learning_rate"], run["curve"]["seconds"][-1]
+        print(f"{task:10}{model:10}{run['parameters']:8,}  rate {rate:<7g}{seconds:6.0f} s", end="")
+        print(f"   {mean:.3f} [{low:.3f}, {high:.3f}]   best shortcut {comparison.bar(task):.3f}")
     print("\nThe ablations")
     for name in (name for name in EXPERIMENTS if name.startswith("ablation")):
-        if not (folder / f"{name}_seed{SEEDS[-1]}.json").exists():
-            continue
-        mean, low, high = rh.mean_interval([score(load(folder, run)) for run in reported(folder, name)])
-        print(f"{name:45}rate {best_rate(folder, name):<7g}{mean:.3f} [{low:.3f}, {high:.3f}]")
+        scores = [score_of(records[run]["test"]) for run in reported(records, name)]
+        mean, low, high = rh.mean_interval(scores)
+        print(f"{name:45}rate {best_rate(records, name):<7g}{mean:.3f} [{low:.3f}, {high:.3f}]")
 
 
 def main():
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="NAME", help="only experiments whose name contains NAME")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", metavar="NAME", help="only runs with NAME in theirs")
     parser.add_argument("--list", action="store_true", help="list the runs and stop")
-    parser.add_argument("--check", action="store_true", help="train the first steps of stored runs again and stop")
-    parser.add_argument("--fresh", type=Path, default=RESULTS, metavar="DIR", help="read and write results in DIR")
+    parser.add_argument("--check", action="store_true", help="train the first steps again and stop")
+    parser.add_argument("--fresh", type=Path, metavar="DIR", help="make all of them anew in DIR")
     options = parser.parse_args()
-    folder = options.fresh
-    folder.mkdir(parents=True, exist_ok=True)
     chosen = [name for name in EXPERIMENTS if options.only in name]
     if not chosen:
-        parser.error(f"--only {options.only}: no experiment has that in its name; there are {', '.join(EXPERIMENTS)}")
+        there = f"no experiment has that in its name; there are {', '.join(EXPERIMENTS)}"
+        parser.error(f"--only {options.only}: {there}")
+    folder = options.fresh or WORK
+    folder.mkdir(parents=True, exist_ok=True)
+    records = {} if options.fresh else rh.load_records(rh.RESULTS)
+    if any(folder.glob("[!.]*.json")):
+        records |= rh.load_records(folder)
     if options.list:
         for name in chosen:
             seeds = EXPERIMENTS[name].get("seeds", SEEDS)
-            done = sum((folder / f"{name}_seed{seed}.json").exists() for seed in seeds)
+            done = sum(f"{name}_seed{seed}" in records for seed in seeds)
             print(f"{done} of {len(seeds)} seeds  {name}")
         return 0
     if options.check:
-        return bool(check(folder, {run: plan for name in chosen for run, plan in reported(folder, name).items()}))
+        runs = {run: plan for name in chosen for run, plan in reported(records, name).items()}
+        return bool(check(records, runs))
     with ProcessPoolExecutor(2) as pool:
         for stage in (searches, reported):
-            runs = {run: planned for name in chosen for run, planned in stage(folder, name).items()}
-            rh.run_experiments(runs, pool, folder=folder)
+            missing = {
+                run: planned for name in chosen for run, planned in stage(records, name).items()
+                if not is_of(records.get(run), planned)
+            }  # fmt: skip
+            records |= rh.run_experiments(missing, pool, folder=folder)
+    for task in TASKS:
+        for path in folder.glob(f"{task}_*_seed?.npz"):
+            records[path.stem] = look_closer(folder, path.stem, task)
     if len(chosen) == len(EXPERIMENTS):
-        print_tables(folder)
+        print_tables(records)
     return 0
 
 

@@ -14,13 +14,11 @@ def one_hot(indices, size):
 
 
 class Task:
-    """Questions without end, whose answers are known. A task gives
-    num_inputs, output_size: steps of an example, classes or numbers of an answer;
-    parts {name: width}: what the input of a step is put together from;
-    make(batch_size, rng): the inputs and targets of a batch;
-    read(inputs): what encoded inputs say, from which start solve(inputs), the right answers,
-    words(batch), what happens at each step of a batch of one, then the answer, and picture(batch);
-    score_rules(): {rule: score} of what needs no understanding. Taught in notebook 04."""
+    """Questions without end, whose answers are known. A task gives num_inputs (steps), output_size
+    and parts, {name: width} of a step's input; make(batch_size, rng), the inputs and targets of a
+    batch; read(inputs), what encoded inputs say, from which start solve(inputs), the right answers,
+    words(batch), the lines for each step of a batch of one and for its answer, and picture(batch);
+    and score_rules(), {rule: score} of what needs no understanding. Taught in notebook 04."""
 
     target_kind = "class"
 

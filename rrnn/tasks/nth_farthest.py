@@ -16,8 +16,7 @@ class NthFarthest(Task):
     (x; one-hot label; one-hot n; one-hot m). labels = K >= k and dims = D >= num_dims make room for
     a larger task: x is padded with zeros, one-hots are K wide, labels stay below k, and n sits at
     index n - 1 + K - k, so that the last index always means m itself. Targets are (batch, 1)
-    classes. Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
-    """
+    classes. Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04."""
 
     picture = pictures.nth_farthest
 

@@ -17,8 +17,7 @@ class ObjectTracking(Task):
     step is (one-hot identity, N columns; x; y; flag) with x and y the column and row of the cell
     divided by grid_size - 1; the last step has x = y = 0 and flag 1. inputs (batch, num_steps + 1,
     N + 3); targets (batch, 1, 2), the numbers x and y. Sizes with the same num_objects share a
-    width. Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04.
-    """
+    width. Raises ValueError or TypeError for sizes that do not fit. Taught in notebook 04."""
 
     target_kind, picture = "number", pictures.object_tracking
 
@@ -62,13 +61,11 @@ class ObjectTracking(Task):
         inputs, targets = self.sample(20_000, np.random.default_rng(0))
         who, place, asked = self.read(inputs)
         own = (who == asked[:, None])[..., None]
-        rules = {
-            "middle of the grid": 0.5,
-            "last place if its own, else middle": np.where(own[:, -1], place[:, -1], 0.5),
-            "mean of all places shown": place.mean(axis=1),
-            "where it was shown first": place[np.arange(len(own)), own[..., 0].argmax(axis=1)],
-            "mean of its own places": (place * own).sum(axis=1) / own.sum(axis=1),
-        }
+        first = place[np.arange(len(own)), own[..., 0].argmax(axis=1)]
+        rules = {"middle of the grid": 0.5,
+                 "last place if its own, else middle": np.where(own[:, -1], place[:, -1], 0.5),
+                 "mean of all places shown": place.mean(axis=1), "where it was shown first": first,
+                 "mean of its own places": (place * own).sum(axis=1) / own.sum(axis=1)}  # fmt: skip
         error = lambda guess: float(np.sqrt(((guess - targets[:, 0]) ** 2).mean()))
         return {rule: error(guess) for rule, guess in rules.items()}
 

@@ -17,8 +17,7 @@ class PairMatching(Task):
     1. inputs (batch, num_pairs + 1, 2 V + 1); targets (batch, 1) classes below V. Sizes with the
     same vocab_size share a width. Two pairs are too few to test memory: who knows the last pair and
     which elements were shown is always right. Raises ValueError or TypeError for sizes that do not
-    fit. Taught in notebook 04.
-    """
+    fit. Taught in notebook 04."""
 
     picture = pictures.pair_matching
 

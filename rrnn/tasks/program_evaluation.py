@@ -41,18 +41,17 @@ class ProgramEvaluation(Task):
     sizes="mix": length and nesting are drawn for each example, uniform from 1 to the largest, and
     the modulus is that of the drawn length, which the first literal shows (2-9 gives 93). "batch":
     drawn once for a whole batch, with the modulus of the largest length. "fixed": the largest.
-    "mix" is how the authors' code trains, "fixed" how it tests; train, evaluate and shortcuts()
-    always score the `largest`. In the authors' generator an earlier result is always the first
-    operand, nesting repeats "reverse" and "double", texts have no spaces and are filled up at the
-    right, and the length of the answer is given.
+    The authors' code trains with a mix and tests the largest; train, evaluate and shortcuts() score
+    the `largest`, too. Their generator differs in this: an earlier result is always the first
+    operand, nesting repeats "reverse" and "double", texts have no spaces, empty steps come last,
+    and the length of an answer is given, so that no end mark is asked for.
 
     A step's input is a one-hot of 29 characters, then a flag: all kinds and sizes share input_size
     30 and output_size 11. Empty steps fill up text_steps, the longest possible text, from the left;
     then answer_steps flagged steps: the longest answer and its end. Targets (batch, answer_steps):
     the digits, the end mark (class 10), then -1. Raises ValueError or TypeError for sizes that do
     not fit: length <= 8 and nesting <= 100 where there is something to compute (int64 holds every
-    product). Taught in notebook 04.
-    """
+    product). Taught in notebook 04."""
 
     CHARACTERS = "0123456789+-*=<>()[] xifelsor"  # the columns of the one-hot, in this order
     parts, input_size, output_size = {"character": len(CHARACTERS), "flag": 1}, 30, 11
@@ -83,15 +82,14 @@ class ProgramEvaluation(Task):
         if self.sizes != "fixed":
             sizes = rng.integers(1, sizes + 1, (2, batch_size if self.sizes == "mix" else 1))
         texts, answers = self._write(*np.broadcast_to(sizes, (2, batch_size)), rng)
-        inputs, (character, flag) = self.blank(batch_size)
-        index = characters(np.strings.rjust(texts, T, "_"), T, self.CHARACTERS)
-        character[:, :T], flag[:, T:] = one_hot(index, len(self.CHARACTERS)), 1
-        return inputs, self._targets(answers)
+        steps = np.full((batch_size, self.num_inputs), self.input_size - 1)  # the flag, or the text
+        steps[:, :T] = characters(np.strings.rjust(texts, T, "_"), T, self.CHARACTERS)
+        return one_hot(steps, self.input_size), self._targets(answers)
 
     def _write(self, length, nesting, rng):
         """Texts of such sizes (batch,), and their answers, both as strings (batch,)."""
         count, longest = len(length), length.max()
-        if not self._operations:
+        if not self._operations:  # one literal, cut to its length
             digits = ord("0") + rng.integers(10, size=(count, longest), dtype=np.uint32)
             digits[:, 0] = ord("0") + rng.integers(1, 10, count)
             digits[np.arange(longest) >= length[:, None]] = ord(" ")
@@ -173,20 +171,6 @@ class ProgramEvaluation(Task):
         """The right answers (batch, answer_steps), from the encoded inputs alone."""
         return self._targets(np.array([self.answer(text) for text in self.read(inputs)]))
 
-    def _guesses(self):
-        """{rule: its answer to a text} of the rules of this kind."""
-        if self._operations:
-            naive = "without carries" if self.kind == "add" else "first branch, loop run once"
-            rules = {naive: lambda text: self._steps(text, naive=True)[-1][-1]}
-            if self.nesting > 1:
-                rules["innermost operation only"] = lambda text: self._steps(text)[0][-1]
-            return rules
-        rules = {"the first digit again and again": lambda text: text[0] * len(self.answer(text))}
-        if self.kind == "double":
-            once = "the digits once, then the first again and again"
-            rules[once] = lambda text: text + text[0] * len(text)
-        return rules
-
     def score_rules(self):
         """Shares of the asked characters, end marks included, at the largest sizes; all but chance
         are measured on 10,000 examples."""
@@ -194,14 +178,25 @@ class ProgramEvaluation(Task):
         texts, answers = self._write(*sizes, np.random.default_rng(0))
         targets = self._targets(answers)
         asked = targets != -1
+
+        # Rules that read no text. The first is found on one half and scored on the other.
         mode = (targets[::2, :, None] == np.arange(11)).sum(axis=0).argmax(axis=1)
-        ends = len(targets) / asked.sum()  # the share of end marks
-        scores = {
-            "chance": 1 / 11,
-            "most likely character of each place": (targets == mode)[1::2][asked[1::2]].mean(),
-            "right length, digits at random": ends + (1 - ends) / 10,
-        }
-        for name, rule in self._guesses().items():
+        mode, ends = (targets == mode)[1::2][asked[1::2]].mean(), len(targets) / asked.sum()
+        scores = {"chance": 1 / 11, "most likely character of each place": mode,
+                  "right length, digits at random": ends + (1 - ends) / 10}  # fmt: skip
+
+        # Rules that do, as what they answer to it.
+        naive = "without carries" if self.kind == "add" else "first branch, loop run once"
+        rules = {naive: lambda text: self._steps(text, naive=True)[-1][-1]}
+        if self.nesting > 1:
+            rules["innermost operation only"] = lambda text: self._steps(text)[0][-1]
+        if not self._operations:
+            again = lambda text: text[0] * len(self.answer(text))
+            rules = {"the first digit again and again": again}
+        if self.kind == "double":
+            once = "the digits once, then the first again and again"
+            rules[once] = lambda text: text + text[0] * len(text)
+        for name, rule in rules.items():
             guesses = self._targets(np.array([str(rule(text)) for text in texts]))
             scores[name] = (guesses == targets)[asked].mean()
         return {name: float(score) for name, score in scores.items()}

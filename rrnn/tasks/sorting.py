@@ -15,8 +15,7 @@ class Sorting(Task):
     written, the smallest first. The input of a step is (one-hot value, V columns; flag), the
     one-hot empty where the flag is 1. inputs (batch, 2 L, V + 1); targets (batch, L) classes below
     V, one for each blank step. Sizes with the same vocab_size share a width. Raises ValueError or
-    TypeError for sizes that do not fit. Taught in notebook 04.
-    """
+    TypeError for sizes that do not fit. Taught in notebook 04."""
 
     picture = pictures.sorting
 

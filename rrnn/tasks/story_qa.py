@@ -20,8 +20,7 @@ class StoryQA(Task):
     which is the last of num_facts + 1 steps, only the person or the object asked about. Targets are
     (batch, 1) places. The widths do not depend on num_facts, so a model can be tested on longer
     stories than it was trained on. Raises ValueError or TypeError for sizes that do not fit.
-    Taught in notebook 04.
-    """
+    Taught in notebook 04."""
 
     picture = pictures.story_qa
     ACTIONS = ("went", "took", "dropped", "asked")

@@ -1,0 +1,76 @@
+"""The verdict: which of two models is better, worse, or not seen to be either (notebook 07)."""
+
+import numpy as np
+
+from rrnn.statistics import mean_difference
+from rrnn.training import score_of
+
+LEAST = 0.01  # a difference below this is called none
+
+
+def verdict(a, b, confidence=0.95):
+    """1 if scores a, one a seed, are better than scores b in the mean, -1 if worse, 0 if no
+    difference is seen: the interval of mean_difference holds zero, or the difference is below 0.01.
+    Higher is better. Taught in notebook 07."""
+    difference, low, high = mean_difference(a, b, confidence)
+    return 0 if low <= 0 <= high or abs(difference) < LEAST else int(np.sign(difference))
+
+
+class Comparison:
+    """The comparison of four models on nine tasks, five seeds each, made from the records of
+    load_records. A task, a model and a budget go by their short names, the keys of tasks and models
+    ({short name: name in tables}) and "examples" or "seconds"; runs is {(task, model): [record]}.
+    Scores are as they were measured: accuracy, or error. Taught in notebook 07."""
+
+    tasks = {
+        "nth_3x2": "nth farthest 3x2", "nth_4x4": "nth farthest 4x4", "pairs": "pair matching",
+        "stories": "stories", "tracking": "object tracking", "sorting": "sorting",
+        "copy": "copying", "reverse": "reversing", "add": "adding",
+    }  # fmt: skip
+    models = {"core": "core", "rrnn": "LSTM+memory", "lstm": "LSTM", "lstm_wide": "wide LSTM"}
+    pairs = ("core", "lstm"), ("core", "lstm_wide"), ("rrnn", "lstm")
+    budgets = "examples", "seconds"
+    # Bonferroni: the chance that any of all the intervals misses is at most 5%
+    strict = 1 - 0.05 / (len(tasks) * len(pairs) * len(budgets))
+
+    def __init__(self, records):
+        found = {name: name.rpartition("_seed")[0] for name in records}
+        self.runs = {
+            (task, model): [records[name] for name in found if found[name] == f"{task}_{model}"]
+            for task in self.tasks for model in self.models
+        }  # fmt: skip
+        if missing := [f"{task}_{model}" for (task, model), runs in self.runs.items() if not runs]:
+            raise ValueError(f"records must hold runs of all pairs, got none of {missing}")
+
+    def sign(self, task):
+        """1: a higher score is better; -1: a lower one, an error."""
+        return -1 if "error" in self.runs[task, "core"][0]["test"] else 1
+
+    def bar(self, task):
+        """The score of the best shortcut, a rule that fakes understanding."""
+        rules = self.runs[task, "core"][0]["shortcuts"].values()
+        return max(rules) if self.sign(task) > 0 else min(rules)
+
+    def final(self, task, model):
+        """Scores (seeds,) at the end of each run's own budget, on 10,000 fresh examples."""
+        return np.array([score_of(run["test"]) for run in self.runs[task, model]])
+
+    def limit(self, task, budget):
+        """The examples or seconds that every run of the task had at least."""
+        runs = [run for model in self.models for run in self.runs[task, model]]
+        return min(run["curve"][budget][-1] for run in runs)
+
+    def at(self, task, model, budget):
+        """Held-out scores (seeds,) there, on the straight line between two looks."""
+        limit, curves = self.limit(task, budget), [run["curve"] for run in self.runs[task, model]]
+        return np.array([np.interp(limit, curve[budget], curve["score"]) for curve in curves])
+
+    def gain(self, task, one, other, budget, confidence=0.95):
+        """(difference, low, high) there of two models; positive: the one is better."""
+        a, b = (self.sign(task) * self.at(task, model, budget) for model in (one, other))
+        return mean_difference(a, b, confidence)
+
+    def verdict(self, task, one, other, budget, confidence=0.95):
+        """1: the one is better there; -1: the other; 0: no difference is seen."""
+        a, b = (self.sign(task) * self.at(task, model, budget) for model in (one, other))
+        return verdict(a, b, confidence)

@@ -1,0 +1,79 @@
+"""The LSTM, plain and with layer norms, against its equations."""
+
+import numpy as np
+import pytest
+from models import lstm, normed_lstm, sequence, shake
+
+from rrnn.lstm import LSTM
+from rrnn.reference import layer_norm, sigmoid
+
+
+def test_the_lstm_of_the_seed_has_its_parameters():
+    assert LSTM(32, 64, 16).flat.size == 25_872
+    normed = LSTM(32, 64, 16, layer_norm=True)
+    # a gain for each of the 4 * 64 sums, whose shift is the bias; gain and shift for c
+    assert normed.flat.size == 25_872 + 4 * 64 + 2 * 64
+    assert normed.params.keys() - LSTM(32, 64, 16).params.keys() == {
+        "g_z", "beta_z", "g_c", "beta_c",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [lstm, normed_lstm])
+def test_trace_of_the_lstm_satisfies_its_equations(make):
+    model, inputs = shake(make()), sequence()
+    trace, P, normed = model.trace(inputs), model.params, make is normed_lstm
+    i, f, g, o = np.moveaxis(trace["gates"], 2, 0)
+    before = lambda state: np.concatenate([np.zeros((4, 1, 5)), state[:, :-1]], axis=1)
+    c = f * before(trace["c"]) + i * g
+    np.testing.assert_allclose(trace["c"], c, rtol=1e-12)
+    shown = layer_norm(trace["c"], P["g_c"], P["beta_c"]) if normed else trace["c"]
+    np.testing.assert_allclose(trace["h"], o * np.tanh(shown), rtol=1e-11)
+    z = inputs @ P["W_x"] + before(trace["h"]) @ P["W_h"]
+    z = layer_norm(z, P["g_z"], P["beta_z"]) if normed else z + P["b"]
+    rules = sigmoid, sigmoid, np.tanh, sigmoid
+    for gate, rule, row in zip((i, f, g, o), rules, np.split(z, 4, axis=-1), strict=True):
+        np.testing.assert_allclose(gate, rule(row), rtol=1e-10)
+    right = trace["h"] @ P["W_out"] + P["b_out"]
+    np.testing.assert_allclose(trace["outputs"], right, rtol=1e-10)
+
+
+@pytest.mark.parametrize("readout_sizes", [(), (7, 6)])
+@pytest.mark.parametrize("make", [lstm, normed_lstm])
+def test_step_by_step_and_example_by_example(make, readout_sizes):
+    model, inputs = shake(make(readout_sizes=readout_sizes)), sequence()
+    P, normed = model.params, make is normed_lstm
+    outputs, h_last, c_last = model.forward(inputs, return_state=True)
+    for example in range(4):
+        h = c = np.zeros(5)
+        for t in range(6):
+            z = inputs[example, t] @ P["W_x"] + h @ P["W_h"]
+            z = layer_norm(z, P["g_z"], P["beta_z"]) if normed else z + P["b"]
+            i, f, g, o = z.reshape(4, 5)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(layer_norm(c, P["g_c"], P["beta_c"]) if normed else c)
+            y = h
+            for layer in range(1, len(readout_sizes) + 1):
+                y = np.maximum(y @ P[f"W_read{layer}"] + P[f"b_read{layer}"], 0)
+            y = y @ P["W_out"] + P["b_out"]
+            np.testing.assert_allclose(outputs[example, t], y, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(h_last[example], h, rtol=1e-9)
+        np.testing.assert_allclose(c_last[example], c, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_norm_of_the_sums_takes_away_their_scale(scale):
+    """So inputs that are ten times as large do (all but) the same at the first step."""
+    model, inputs = shake(normed_lstm()), sequence(time=1)
+    model.params["W_x"] *= 100  # so that the 1e-5 in the root does not count
+    np.testing.assert_allclose(
+        model.forward(10 * inputs), model.forward(inputs), rtol=1e-4, atol=1e-6
+    )
+    plain = shake(lstm())
+    assert np.abs(plain.forward(10 * inputs) - plain.forward(inputs)).max() > 0.01
+
+
+@pytest.mark.parametrize("make", [lstm, normed_lstm])
+def test_operations_counted_by_hand(make):
+    """One example, 5 steps, asked at the last 2."""
+    right = 5 * 4 * 5 * (3 + 5) + 2 * (5 * 7 + 7 * 3)
+    assert make(readout_sizes=(7,)).operations(5, answers=2) == right
