@@ -229,15 +229,19 @@ class RelationalRNN(MemoryBesideLSTM, Model):
     def before_the_first_step(self):
         return *[0] * (len(self.state_shapes) - 1), self.first_memory[None]
 
-    def unroll_back(self, d_features):
-        answers, H = len(d_features), self.hidden_size
+    def features_back(self, d_features):
+        """The gradients of the last hidden states, and of the last memories."""
+        H = self.hidden_size
         d_h_r = self.combine.backward(0, d_features * (1 - self.output**2))
         d_r = np.ascontiguousarray(d_h_r[..., H:])
         d_mean = self.read.backward(0, d_r)[:, None] / self.num_slots  # to every slot its share
-        shape = answers, self.num_slots, *d_mean.shape[2:]
-        dp = self.slots.backward(np.broadcast_to(d_mean, shape))
-        dh = self.inp.backward(0, dp)
-        dh[-answers:] += d_h_r[..., :H]
+        shape = len(d_r), self.num_slots, *d_mean.shape[2:]
+        return d_h_r[..., :H], np.broadcast_to(d_mean, shape)
+
+    def unroll_back(self, d_features):
+        dh_last, d_memories = self.features_back(d_features)
+        dh = self.inp.backward(0, self.slots.backward(d_memories))
+        dh[-len(dh_last) :] += dh_last
         self.lstm.backward(dh)
 
     def picture(self):

@@ -30,6 +30,7 @@ class Comparison:
     models = {"core": "core", "rrnn": "LSTM+memory", "lstm": "LSTM", "lstm_wide": "wide LSTM"}
     pairs = ("core", "lstm"), ("core", "lstm_wide"), ("rrnn", "lstm")
     budgets = "examples", "seconds"
+    words = {1: "better", -1: "worse", 0: "no difference seen"}
     # Bonferroni: the chance that any of all the intervals misses is at most 5%
     strict = 1 - 0.05 / (len(tasks) * len(pairs) * len(budgets))
 

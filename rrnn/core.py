@@ -5,17 +5,8 @@ import numpy as np
 
 from rrnn.checks import Dtype, Number, OneOf, Whole, Wholes, checked
 from rrnn.gates import Gates, NoGates
-from rrnn.layers import (
-    MLP,
-    Attention,
-    Identity,
-    Layer,
-    LayerNorm,
-    Linear,
-    MemoryLinear,
-    Residual,
-    make_readout,
-)  # fmt: skip
+from rrnn.layers import MLP, Attention, Identity, Layer, LayerNorm, Linear
+from rrnn.layers import MemoryLinear, Residual, make_readout  # isort: skip
 from rrnn.model import Model, walk
 
 
@@ -51,7 +42,7 @@ class Block(Layer):
         self.qkv = MemoryLinear(f"qkv{number}", size, 3 * size, num_rows, parts=3)
         self.norm_qkv = Identity()
         if qkv_norm:
-            self.norm_qkv = LayerNorm(f"qkv{number}", 3 * size, num_rows, after=self.qkv)
+            self.norm_qkv = LayerNorm(f"qkv{number}", 3 * size, num_rows, linear=self.qkv)
         mask = None if mask is None else mask[:num_queries]
         self.attention = Attention(size, num_heads, num_queries, num_rows, mask)
         self.norm_u = LayerNorm(f"u{number}", size, num_queries)
@@ -176,6 +167,7 @@ class RelationalMemoryCore(Model):
         self.build([self.inp, *self.blocks, self.gates, self.readout], first_memory)
 
     def arrays(self, steps, batch):
+        # Z[t] is [M; p] of step t, and stays as it is on the way back
         N, S = self.num_slots, self.slot_size
         return {"Z": (steps + 1, N + 1, batch, S), "dM": (N, batch, S), "dp": (steps, batch, S)}
 
@@ -187,7 +179,8 @@ class RelationalMemoryCore(Model):
         M = self.first_memory[:, None] if state is None else state[0].swapaxes(0, 1)
         self.Z[0, :N] = M
         self.gates.shared = state is None
-        self.blocks[0].qkv.shared = N if state is None else 0
+        for block in self.blocks:  # only the first block meets the first memory itself
+            block.qkv.shared = state is None and block is self.blocks[0]
         for t in range(len(x)):
             self.step(t, self.Z[t, :N])
 
@@ -206,17 +199,23 @@ class RelationalMemoryCore(Model):
         return dM
 
     def features(self, answers):
+        """What the readout sees of the last steps: M', flattened, (answers, batch, slots * S)."""
         last = self.Z[-answers:, : self.num_slots]  # (answers, slots, batch, S)
         return last.swapaxes(1, 2).reshape(answers, last.shape[2], -1)
 
+    def features_back(self, d_features):
+        """The gradients (answers, slots, batch, S) of the last memories."""
+        shape = *d_features.shape[:2], self.num_slots, self.slot_size
+        return d_features.reshape(shape).swapaxes(1, 2)
+
     def unroll_back(self, d_features):
-        answers, (steps, batch) = len(d_features), self.sizes
+        d_memories = self.features_back(d_features)
+        steps, answers = len(self.dp), len(d_memories)
         dM = self.dM
         dM[:] = 0
         for t in reversed(range(steps)):
             if t >= steps - answers:
-                d = d_features[t - steps].reshape(batch, self.num_slots, -1)
-                dM += d.swapaxes(0, 1)
+                dM += d_memories[t - steps]
             dM = self.step_back(t, dM)
         self.inp.learn(0, self.dp + self.gates.inputs_back())
 

@@ -91,19 +91,20 @@ def as_data(name, experiment):
 
 def make(experiment):
     """The task, the untrained model and the curriculum of an experiment."""
-
-    def made(what, kinds, kind, *given, **arguments):
-        if kind not in kinds:
-            raise ValueError(f"a {what} must be one of {', '.join(kinds)}, got {kind!r}")
-        return kinds[kind](*given, **arguments)
-
     stages = [experiment["task"], *experiment.get("curriculum", [])]
-    (task, *_), *curriculum = [(made("task", TASKS, kind, **arguments), *score)
+    (task, *_), *curriculum = [(kind_of("task", TASKS, kind)(**arguments), *score)
                                for kind, arguments, *score in stages]  # fmt: skip
     kind, arguments = experiment["model"]
-    model = made("model", MODELS, kind, task.input_size, output_size=task.output_size,
-                 seed=experiment["train"]["seed"], **arguments)  # fmt: skip
+    model = kind_of("model", MODELS, kind)(
+        task.input_size, output_size=task.output_size, seed=experiment["train"]["seed"], **arguments
+    )
     return task, model, curriculum
+
+
+def kind_of(what, kinds, name):
+    if name not in kinds:
+        raise ValueError(f"a {what} must be one of {', '.join(kinds)}, got {name!r}")
+    return kinds[name]
 
 
 def made_before(folder, name, experiment):

@@ -5,24 +5,17 @@ The house rules are those of rrnn/layers.py.
 
 import numpy as np
 
-from rrnn.layers import (
-    Layer,
-    Parameter,
-    constant,
-    glorot,
-    ones,
-    rows,
-    sigmoid_in_place,
-    split,
-    sums,
-)
+from rrnn.layers import Layer, Parameter, constant, glorot, ones, rows
+from rrnn.layers import sigmoid_in_place, split, sums  # isort: skip
 
 
 class Gates(Layer):
     """M' = f * M + i * tanh(C), with i, f = sigmoid(p W_gx + tanh(M) W_gm + b_g + biases), width
-    columns each: size of them, or one for a whole slot. p is the input (steps, batch, size)."""
+    columns each: size of them, or one for a whole slot. p is the input (steps, batch, size). If
+    `shared`, all examples have the same memory before the first step (see MemoryLinear): tanh_M is
+    not filled then."""
 
-    shared = True  # before the first step all examples have the same memory
+    shared = True
 
     def __init__(self, size, width, num_slots, input_bias, forget_bias):
         shape = (size, 2 * width)

@@ -164,70 +164,72 @@ class Linear(Product):
 
 
 class MemoryLinear(Linear):
-    """Linear on Z = [M; p]. Before the first step all examples have the same memory, and nothing
-    learns from its gradient: so its rows are multiplied once, not for each example, unless
-    `shared` is 0 instead of their number."""
+    """Linear on Z = [M; p]. If `shared`, all examples have the same memory before the first step,
+    and nothing learns from its gradient: so its rows are multiplied once, not for each example.
+    That saves 4% of a training step of 3 time steps, 2% of one of 8."""
 
-    shared = 0
+    shared = True
 
     def forward(self, t, x):
         if t or not self.shared:
             return super().forward(t, x)
-        self.x[t], y, N = x, self.y[t], self.shared
-        y[:N] = (x[:N, 0] @ self.used)[:, None]
-        np.matmul(x[N:], self.used, out=y[N:])
+        self.x[t], y = x, self.y[t]
+        y[:-1] = (x[:-1, 0] @ self.used)[:, None]
+        np.matmul(x[-1], self.used, out=y[-1])
         y += self.bias
         return y
 
     def learn(self, t, dy):
         if t or not self.shared:
             return super().learn(t, dy)
-        x, N = self.x[t], self.shared
-        self.dW += x[:N, 0].T @ (ones(dy.shape[1], dy.dtype) @ dy[:N])
-        self.dW += rows(x[N:]).T @ rows(dy[N:])
+        self.dW += self.x[t][:-1, 0].T @ (ones(dy.shape[1], dy.dtype) @ dy[:-1])
+        self.dW += self.x[t][-1].T @ dy[-1]
         self.db += sums(dy)
 
     def backward(self, t, dy):
         if t or not self.shared:
             return super().backward(t, dy)
         self.learn(t, dy)
-        self.dx[: self.shared] = 0
-        np.matmul(dy[self.shared :], self.used.T, out=self.dx[self.shared :])
+        self.dx[:-1] = 0
+        np.matmul(dy[-1], self.used.T, out=self.dx[-1])
         return self.dx
 
 
 class LayerNorm(Layer):
     """y = g n + beta, n = (x - mean) s, s = 1 / sqrt(variance + eps), mean and variance over the
-    last axis. x becomes n.
+    last axis. x is written over: it becomes n / sqrt(size), and the gain has the root instead.
 
-    If x comes from a Linear layer, `after`, its mean is taken off the matrix, once: the mean of a
-    row of z W + b is z times the mean column of W. That saves 3% of a training step.
+    If x comes from `linear`, a Linear layer, the mean is taken off its matrix and bias, once: the
+    mean of a row of z W + b is z times the mean column of W. That saves 3% of a training step. All
+    that a layer norm does about the mean stands in begin, take_off_mean and end.
     """
 
-    def __init__(self, name, size, num_rows, after=None, first_shift=None):
+    def __init__(self, name, size, num_rows, linear=None, first_shift=None):
         g = Parameter(f"g_{name}", (size,), constant(1))
         first_shift = first_shift or constant(0)
         super().__init__(g=g, beta=Parameter(f"beta_{name}", (size,), first_shift))
-        self.size, self.num_rows, self.after = size, num_rows, after
+        self.size, self.num_rows, self.linear = size, num_rows, linear
 
     def arrays(self, steps, batch):
         flat = self.num_rows * batch
         return {"y": (steps, self.num_rows, batch, self.size), "s": (steps, flat)}
 
     def begin(self, batch):
-        # n is kept without the factor sqrt(size) of 1 / sqrt(variance): the gain has it instead
         self.root = self.g.dtype.type(np.sqrt(self.size))
         self.gain, self.shift = repeat(self.root * self.g, batch), repeat(self.beta, batch)
         self.mean, self.n = np.full(self.size, 1 / self.size, self.g.dtype), {}
-        if self.after:
-            self.after.used = centred(self.after.W)
-            self.after.bias = repeat(centred(self.after.b), batch)
+        if self.linear:
+            self.linear.used = centred(self.linear.W)
+            self.linear.bias = repeat(centred(self.linear.b), batch)
+
+    def take_off_mean(self, flat):
+        if not self.linear:
+            flat -= (flat @ self.mean)[:, None]
 
     def forward(self, t, x):
         self.n[t], flat, y = x, rows(x), self.y[t][: len(x)]
         s = self.s[t][: len(flat)]
-        if not self.after:
-            flat -= (flat @ self.mean)[:, None]
+        self.take_off_mean(flat)
         np.vecdot(flat, flat, out=s)
         s += self.size * EPSILON
         np.reciprocal(np.sqrt(s, out=s), out=s)
@@ -246,15 +248,15 @@ class LayerNorm(Layer):
         self.dbeta += sums(d)  # dbeta = sum of dy
         dy *= self.gain  # dn = dy * g
         n *= np.vecdot(d, n)[:, None]
-        if not self.after:
-            d -= (d @ self.mean)[:, None]
+        self.take_off_mean(d)
         d -= n
         d *= self.s[t][: len(d), None]  # dx = s (dn - mean(dn) - n mean(dn * n))
         return dy
 
     def end(self):
-        if self.after:
-            self.after.dW[:], self.after.db[:] = centred(self.after.dW), centred(self.after.db)
+        if self.linear:
+            self.linear.dW[:] = centred(self.linear.dW)
+            self.linear.db[:] = centred(self.linear.db)
 
 
 def centred(array):

@@ -215,7 +215,7 @@ class Model(Parameters):
         the last steps."""
         x = np.ascontiguousarray(inputs.swapaxes(0, 1))  # (time, batch, input_size)
         self.prepare(*x.shape[:2])
-        with np.errstate(over="ignore"):  # the layer norms see to it
+        with np.errstate(over="ignore"):  # LayerNorm measures again what has overflowed
             self.unroll(x, state)
         return self.readout.forward(0, self.features(answers))
 

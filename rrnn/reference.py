@@ -93,7 +93,10 @@ def scaled_dot_product_attention(q, k, v, mask=None):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite, but holds NaN or infinite values")
     # (..., queries, keys); a Python float keeps float32
-    scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+    if not np.isfinite(scores).all():
+        raise ValueError(f"q and k are too large: their products overflow {scores.dtype}")
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype != bool:

@@ -97,10 +97,10 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
 def make(variant, **options):
-    """A variant, with a random first memory if nothing else is said."""
-    kind = MODELS[variant.split(",")[0]]
-    first = {} if kind is lstm else {"initial_memory": "random"}
-    return kind(**(first | VARIANTS[variant] | options))
+    """A variant or a model, with a random first memory if nothing else is said."""
+    kind = variant.split(",")[0]
+    first = {} if "lstm" in kind else {"initial_memory": "random"}
+    return MODELS[kind](**(first | VARIANTS.get(variant, {}) | options))
 
 
 def shake(model, scale=0.3, seed=1):
@@ -121,6 +121,13 @@ def take_parameters(model, other):
     for name in model.params:
         model.params[name] = other.params[name]
     return model
+
+
+def readout(P, x):
+    """What the readout of a model with parameters P makes of its features."""
+    for i in range(1, 1 + sum(name.startswith("W_read") for name in P)):
+        x = np.maximum(x @ P[f"W_read{i}"] + P[f"b_read{i}"], 0)
+    return x @ P["W_out"] + P["b_out"]
 
 
 def sequence(batch=4, time=6, seed=0, size=3):

@@ -1,4 +1,5 @@
-"""run_experiments: the same records from every executor, nothing made twice, nothing that is no experiment."""
+"""run_experiments: the same records from every executor, nothing made twice, nothing that is no
+experiment; load_records: what is no record is named."""
 
 import functools
 import json
@@ -10,17 +11,20 @@ import distributed
 import numpy as np
 import pytest
 import threadpoolctl
-from scipy.stats import t as student
 
 import rrnn_helpers as rh
+from rrnn import experiments
 
 LSTM = ("LSTM", {"hidden_size": 8})
 CORE = ("RelationalMemoryCore", {"num_slots": 2, "slot_size": 8, "num_heads": 2})
 TRAIN = {"steps": 6, "batch_size": 8, "eval_every": 3, "eval_examples": 20, "seed": 3}
 SMALL = {
-    "one": {"task": ("NthFarthest", {"num_vectors": 2, "num_dims": 2}), "model": LSTM, "train": TRAIN},
+    "one": {
+        "task": ("NthFarthest", {"num_vectors": 2, "num_dims": 2}), "model": LSTM, "train": TRAIN,
+    },
     "two": {
-        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}), "model": CORE, "train": TRAIN, "weights": False,
+        "task": ("NthFarthest", {"num_vectors": 3, "num_dims": 2}), "model": CORE, "train": TRAIN,
+        "weights": False,
         "curriculum": [("NthFarthest", {"num_vectors": 2, "num_dims": 2, "labels": 3}, 0.01)],
     },
     "three": {"task": ("ObjectTracking", {"num_steps": 2}), "model": LSTM, "train": TRAIN},
@@ -55,15 +59,18 @@ def test_a_record_says_what_train_and_evaluate_say(expected):
     np.testing.assert_allclose(record["curve"]["loss"], history.loss, atol=1e-6)
     assert record["test"] == rh.evaluate(model, task)
     assert record["parameters"] == model.flat.size and record["shortcuts"] == task.shortcuts()
+    assert record["operations"] == model.operations(2)
     straight = {key: value for key, value in SMALL["two"].items() if key != "curriculum"}
-    assert run({"two": straight})["two"]["test"] != expected["two"]["test"]  # so the curriculum was used
+    # so the curriculum was used
+    assert run({"two": straight})["two"]["test"] != expected["two"]["test"]
     assert "error" in expected["three"]["test"]
     assert set(record["versions"]) == {"python", "numpy", "machine", "blas"}
     architectures = {pool.get("architecture") for pool in threadpoolctl.threadpool_info()} - {None}
     assert all(name in record["versions"]["blas"] for name in architectures)
 
 
-SPAWNED = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))  # pytest has threads
+# pytest has threads
+SPAWNED = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, SPAWNED], ids=["threads", "processes"])
@@ -73,17 +80,20 @@ def test_any_executor_gives_the_same_records(expected, pool):
 
 
 def test_a_dask_cluster_gives_the_same_records(expected):
-    settings = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    settings = {"n_workers": 1, "threads_per_worker": 2, "processes": False}
+    settings |= {"dashboard_address": None}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
         assert without_seconds(run(SMALL, client.get_executor())) == expected
 
 
-def test_a_folder_keeps_records_and_weights_and_nothing_is_run_twice(expected, tmp_path, monkeypatch):
+def test_a_folder_keeps_what_was_made_and_nothing_is_run_twice(expected, tmp_path, monkeypatch):
     made = run(SMALL, folder=tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "one.npz", "two.json", "three.json", "three.npz"}
+    files = {"one.json", "one.npz", "two.json", "three.json", "three.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == files
     model, _ = rh.load_checkpoint(tmp_path / "one.npz")
     assert rh.evaluate(model, rh.NthFarthest(2, 2)) == made["one"]["test"]
-    monkeypatch.setattr(rh, "_run_experiment", lambda *arguments: pytest.fail("was run again"))
+    again = lambda *arguments: pytest.fail("was run again")
+    monkeypatch.setattr(experiments, "run_experiment", again)
     again = run(SMALL, folder=tmp_path)
     assert again == json.loads(json.dumps(made)) and without_seconds(again) == expected
 
@@ -125,12 +135,12 @@ BAD = [
     (lambda: run({"one": {"task": 1}}), V, r"lacks \['model', 'train'\]"),
     (lambda: run(one(tasks=1)), V, "more than it may.*tasks"),
     (lambda: run(one(train={"steps": 3})), V, "must give steps and seed"),
-    (lambda: run(one(task=("Nth", {}))), V, "a task must be one of this module's, got 'Nth'"),
-    (lambda: run(one(task=("LSTM", {}))), V, "a task must be one of this module's, got 'LSTM'"),
-    (lambda: run(one(model=("Adam", {}))), V, "a model must be one of this module's, got 'Adam'"),
+    (lambda: run(one(task=("Nth", {}))), V, "a task must be one of NthFarthest, .*, got 'Nth'"),
+    (lambda: run(one(task=("LSTM", {}))), V, "a task must be one of .*, got 'LSTM'"),
+    (lambda: run(one(model=("Adam", {}))), V, "a model must be one of .*LSTM, got 'Adam'"),
     (lambda: run(one(model=("LSTM", {"hidden_size": 0}))), V, "hidden_size must be at least 1"),
     (lambda: run(one(train=TRAIN | {"curriculum": np.ones(2)})), T, "data that JSON can hold"),
-    (lambda: run(one(), executor=2), T, "executor must be a concurrent.futures.Executor or None, got 2"),
+    (lambda: run(one(), executor=2), T, "executor must be .*Executor or None, got 2"),
     (lambda: run(one(), folder="no such folder"), V, "folder must be a folder that exists"),
 ]
 
@@ -142,15 +152,54 @@ def test_what_is_no_experiment_is_refused(call, error, says):
     assert re.search(says, str(caught.value))
 
 
-def test_the_difference_of_two_means_has_welchs_interval():
-    """By the formula, on four and three values of unequal spread; turned round, and without spread."""
-    a, b = [9.0, 10.0, 10.0, 12.0], [3.0, 5.0, 7.0]
-    va, vb = 19 / 12 / 4, 4 / 3
-    freedom = (va + vb) ** 2 / (va**2 / 3 + vb**2 / 2)
-    half = student(freedom).ppf(0.95) * np.sqrt(va + vb)
-    np.testing.assert_allclose(rh.mean_difference(a, b, 0.9), (5.25, 5.25 - half, 5.25 + half))
-    np.testing.assert_allclose(rh.mean_difference(b, a, 0.9), (-5.25, -5.25 - half, -5.25 + half))
-    assert rh.mean_difference([1, 1, 1], [0.5, 0.5]) == (0.5, 0.5, 0.5)
-    d, low, high = rh.mean_difference([1.0] * 5, [0.5, 0.6, 0.7])  # one of them without spread: that of the other
-    np.testing.assert_allclose((1 - d, 1 - high, 1 - low), rh.mean_interval([0.5, 0.6, 0.7]))
-    assert all(type(number) is float for number in (d, low, high))
+RECORD = '{"name": "a", "sha256": "0"}'
+
+
+@pytest.mark.parametrize("lines, says", [
+    ('{"name": "b", "sha', "line 2, is damaged"),  # as a full disk leaves it
+    ("", "line 2, is damaged"),
+    ("[1, 2]", "line 2, is no record of a run"),
+    ('{"name": "b"}', "line 2, is no record of a run"),
+    ('{"sha256": "0"}', "line 2, has no name of its own, but None"),
+    (RECORD, "line 2, has no name of its own, but 'a'"),
+    ("\xff", "line 2, is damaged"),
+])  # fmt: skip
+def test_a_line_that_is_no_record_is_named(tmp_path, lines, says):
+    text = f"{RECORD}\n{lines}\n".encode("latin-1")
+    (tmp_path / "runs.jsonl").write_bytes(text)
+    with pytest.raises(ValueError, match=says) as caught:
+        rh.load_records(tmp_path)
+    assert str(tmp_path / "runs.jsonl") in str(caught.value)
+    assert type(caught.value) is ValueError
+
+
+@pytest.mark.parametrize("text, says", [
+    (RECORD[:-3], "is damaged"), ("", "is damaged"), ('{"AVX2": 1}', "is no record of a run"),
+])  # fmt: skip
+def test_a_file_that_is_no_record_is_named(tmp_path, text, says):
+    (tmp_path / "good.json").write_text(RECORD)
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"bad\.json {says}") as caught:
+        rh.load_records(tmp_path)
+    assert type(caught.value) is ValueError
+    assert list(rh.load_records(tmp_path, "good")) == ["good"]
+    with pytest.raises(ValueError, match=rf"bad\.json {says}"):  # nor is it one that was made
+        run({"bad": SMALL["one"]}, folder=tmp_path)
+
+
+def test_where_nothing_is_says_so(tmp_path):
+    with pytest.raises(ValueError, match="folder that exists, got '.*nowhere'"):
+        rh.load_records(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no record in .* fits pattern '[*]'"):
+        rh.load_records(tmp_path)
+    (tmp_path / "runs.jsonl").write_text("")
+    with pytest.raises(ValueError, match="no record in .*runs.jsonl fits pattern 'a[?]'"):
+        rh.load_records(tmp_path, "a?")
+
+
+def test_records_are_those_that_fit_in_the_order_of_their_names(tmp_path):
+    lines = [f'{{"name": "{name}", "sha256": "{i}"}}' for i, name in enumerate(("b1", "a2", "a1"))]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "kernels.json").write_text("{}")  # is not looked at where there are lines
+    assert list(rh.load_records(tmp_path)) == ["a1", "a2", "b1"]
+    assert rh.load_records(tmp_path, "a?") == {"a1": {"sha256": "2"}, "a2": {"sha256": "1"}}

@@ -1,6 +1,6 @@
 """How fast it is: the core beside PyTorch, the compared models, and the sampling of every task.
 
-    python tools/benchmark.py core --install   the core in NumPy beside the same equations in PyTorch
+    python tools/benchmark.py core --install   the core in NumPy and in PyTorch, side by side
     python tools/benchmark.py models           a training step of the compared models, with matrix
                                                products for AVX2 and for AVX-512
     python tools/benchmark.py models --store   the same, kept in notebooks/results/kernels.json

@@ -1,10 +1,11 @@
-"""Build the online site into build/lite: JupyterLab and the notebooks, run by Pyodide in the browser of the reader.
+"""Build the online site into build/lite: JupyterLab and the notebooks, run by Pyodide in the
+browser of the reader.
 
     python tools/build_lite.py
 
-It is built without a network and then put on any server of static files. It cannot be run without a network: the
-browser fetches Pyodide, and ipywidgets from PyPI, when a notebook starts. The first run of a notebook there takes
-about a minute longer; training runs in one process and is slower.
+It is built without a network and then put on any server of static files. It cannot be run without a
+network: the browser fetches Pyodide, and ipywidgets from PyPI, when a notebook starts. The first
+run of a notebook there takes about a minute longer; training runs in one process and is slower.
 """
 
 import argparse
@@ -17,13 +18,15 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "lite"
-# Pyodide loads what a cell imports, but does not look into rrnn_helpers.
+# Pyodide loads what a cell imports, but does not look into rrnn_helpers and rrnn.
 PACKAGES = "%pip install -q ipywidgets matplotlib numpy scipy threadpoolctl tqdm"
 
 
 def stage(folder, root=ROOT):
     """Copy to `folder` what the site shows; each notebook gets a cell that fetches the packages."""
-    shutil.copytree(root / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    ignore = shutil.ignore_patterns(".*", "__pycache__")
+    for name in ("notebooks", "rrnn"):
+        shutil.copytree(root / name, folder / name, ignore=ignore)
     for name in ("rrnn_helpers.py", "README.md", "LICENSE"):
         shutil.copyfile(root / name, folder / name)
     for path in (folder / "notebooks").glob("*.ipynb"):
@@ -33,14 +36,14 @@ def stage(folder, root=ROOT):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args(arguments)
+    style = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=style).parse_args(arguments)
     contents = OUT.with_name("lite_contents")
     for folder in (contents, OUT):
         shutil.rmtree(folder, ignore_errors=True)
     stage(contents)
-    command = [sys.executable, "-m", "jupyterlite_core", "build", "--contents", contents, "--output-dir", OUT]
-    options = ["--lite-dir", contents, "--apps", "lab", "--no-sourcemaps"]
+    command = [sys.executable, "-m", "jupyterlite_core", "build", "--contents", contents]
+    options = ["--output-dir", OUT, "--lite-dir", contents, "--apps", "lab", "--no-sourcemaps"]
     return subprocess.run([*command, *options], cwd=contents).returncode
 
 

@@ -1,11 +1,12 @@
-"""Build a copy of the series for reading in a browser: static HTML of the stored outputs, nothing is executed.
+"""Build a copy of the series for reading in a browser: static HTML of the stored outputs.
 
-    python tools/build_site.py                                          # everything, into build/site
+    python tools/build_site.py                                          # all, into build/site
     python tools/build_site.py notebooks/01_multi_head_attention.ipynb  # only this page
 
-The contents page is made from README.md and the titles of the notebooks. The pages hold no script and load nothing from
-the network: pictures are in the page, formulas are MathML, the style and the font for formulas are one file beside the
-pages. A link to a file that is not there, or a formula that cannot be converted, stops the build.
+Nothing is executed. The contents page is made from README.md and the titles of the notebooks. The
+pages hold no script and load nothing from the network: pictures are in the page, formulas are
+MathML, the style and the font for formulas are one file beside the pages. A link to a file that is
+not there, or a formula that cannot be converted, stops the build.
 """
 
 import argparse
@@ -36,19 +37,25 @@ PARTS = Path(__file__).resolve().parent / "reading_copy"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg")
 # The part of the font that formulas need: a fifth of it
 CHARACTERS = (
-    "20-7E,A0-FF,391-3F5,2016-2044,2070-209F,20D0-20F0,2100-214F,2190-22FF,2308-230B,23B4-23B7,23DC-23E1,2500-25FF,"
-    "27E6-27EF,27F5-27FF,2A00-2A0F,2A7D-2A7E,1D400-1D503,1D538-1D56B,1D6A4-1D7FF"
+    "20-7E,A0-FF,391-3F5,2016-2044,2070-209F,20D0-20F0,2100-214F,2190-22FF,2308-230B,23B4-23B7,"
+    "23DC-23E1,2500-25FF,27E6-27EF,27F5-27FF,2A00-2A0F,2A7D-2A7E,1D400-1D503,1D538-1D56B,"
+    "1D6A4-1D7FF"
 )
 
 # What latex2mathml leaves out: (pattern, replacement), first on the LaTeX, then on the MathML
 LATEX_REPAIRS = [
-    (r"(\\(?:log|ln))\s+(?!\\left)(?=[\w\\])", r"\1\\, "),  # a thin space between a function and what follows
+    # a thin space between a function and what follows
+    (r"(\\(?:log|ln))\s+(?!\\left)(?=[\w\\])", r"\1\\, "),
     (r"\\lVert(.*?)\\rVert", r"\\left\\lVert\1\\right\\rVert"),  # both bars of a norm equally high
 ]
 MATHML_REPAIRS = [
-    (r"<mo>(&#x0221E;)</mo>", r"<mi>\1</mi>"),  # infinity is a value, without the space around an operator
+    (r"<mo>(&#x0221E;)</mo>", r"<mi>\1</mi>"),  # infinity is a value, without an operator's space
     (r"<mi>([:;])</mi>", r"<mo>\1</mo>"),  # a colon is an operator
-    (r"(?<=</mo>)(?<![)\]]</mo>)(?<!&#x00029;</mo>)<mo>&#x02212;</mo>", '<mo form="prefix">&#x02212;</mo>'),  # a sign
+    # a sign
+    (
+        r"(?<=</mo>)(?<![)\]]</mo>)(?<!&#x00029;</mo>)<mo>&#x02212;</mo>",
+        '<mo form="prefix">&#x02212;</mo>',
+    ),
 ]
 
 
@@ -57,8 +64,8 @@ class SiteProblem(Exception):
 
 
 def anchor(title, is_notebook):
-    """The #name of a heading: as JupyterLab makes it in a notebook, as GitHub makes it in a text."""
-    return title.replace(" ", "-") if is_notebook else re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+    """The #name of a heading, as JupyterLab makes it in a notebook and GitHub in a text."""
+    return (title if is_notebook else re.sub(r"[^\w -]", "", title.lower())).replace(" ", "-")
 
 
 def repair(text, repairs):
@@ -69,12 +76,16 @@ def repair(text, repairs):
 
 
 def page_name(path):
-    """Where the page of a file stands: README.md is the contents page, a picture stays what it is."""
+    """Where the page of a file or folder stands: README.md is the contents page, a picture stays
+    what it is."""
+    if path.is_dir():
+        return path / "index.html"
     if path.suffix.lower() in PICTURES:
         return path
     if path.name == "README.md":
         return path.with_name("index.html")
-    return path.with_suffix(".html") if path.suffix in (".md", ".ipynb") else path.with_name(path.name + ".html")
+    is_text = path.suffix in (".md", ".ipynb")
+    return path.with_suffix(".html") if is_text else path.with_name(path.name + ".html")
 
 
 def title_of(path):
@@ -87,18 +98,25 @@ def title_of(path):
 
 
 class Page(IPythonRenderer):
-    """The HTML of one file below root. It notes its headings, (level, title, anchor), and the files it links to."""
+    """The HTML of one file or folder below root. It notes its headings, (level, title, anchor), and
+    the files it links to."""
 
     def __init__(self, path, root):
         super().__init__(escape=False, exclude_anchor_links=True)
         self.file, self.root, self.headings, self.linked = path, root, [], []
+        self.folder = path if path.is_dir() else path.parent
 
     def body(self):
         """What stands between the head and the foot of the page."""
         if self.file.suffix == ".ipynb":
-            exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+            prompts = {"exclude_input_prompt": True, "exclude_output_prompt": True}
+            exporter = HTMLExporter(template_name="basic", **prompts)
             exporter.register_filter("markdown2html", self.markdown)
             return exporter.from_filename(str(self.file))[0]
+        if self.file.is_dir():
+            inside = [*self.file.glob("*.py"), *(path.parent for path in self.file.glob("*/*.py"))]
+            links = [f"- [{path.name}]({path.name})" for path in sorted(set(inside))]
+            return self.markdown("\n".join([f"# {self.file.name}", "", *links]))
         text = self.file.read_text(encoding="utf-8")
         if self.file.suffix == ".md":
             return self.markdown(text)
@@ -112,12 +130,12 @@ class Page(IPythonRenderer):
     def formula(self, latex, display):
         """MathML, which browsers show by themselves."""
         try:
-            mathml = repair(convert(repair(latex.strip(), LATEX_REPAIRS), display=display), MATHML_REPAIRS)
+            mathml = convert(repair(latex.strip(), LATEX_REPAIRS), display=display)
         except Exception as error:  # the errors of latex2mathml have no class in common
             raise SiteProblem(f"{self.file}: {error!r} in the formula {latex}") from error
         if "\\" in mathml:  # an unknown command is passed on as its name
             raise SiteProblem(f"{self.file}: a command is not known in the formula {latex}")
-        return mathml
+        return repair(mathml, MATHML_REPAIRS)
 
     def block_math(self, body):
         return f'<div class="formula">{self.formula(body, "block")}</div>'
@@ -145,11 +163,11 @@ class Page(IPythonRenderer):
         parts = urlsplit(url)
         if parts.scheme or parts.netloc or not parts.path:
             return url
-        target = (self.file.parent / unquote(parts.path)).resolve()
-        if not (target.is_file() and target.is_relative_to(self.root)):
+        target = (self.folder / unquote(parts.path)).resolve()
+        if not (target.exists() and target.is_relative_to(self.root)):
             raise SiteProblem(f"{self.file}: the link {url} leads to no file of the repository")
         self.linked.append(target)
-        return parts._replace(path=relative(page_name(target), self.file.parent)).geturl()
+        return parts._replace(path=relative(page_name(target), self.folder)).geturl()
 
 
 def relative(path, folder):
@@ -159,7 +177,8 @@ def relative(path, folder):
 
 @functools.cache
 def style():
-    """The style sheet. The font is part of it: a browser may refuse a font file beside a page that came from a disk."""
+    """The style sheet. The font is part of it: a browser may refuse a font file beside a page that
+    came from a disk."""
     folder = Path(find_spec("ziamath").origin).parent  # only its font is wanted
     options = subset.Options(layout_features=["ssty"], name_IDs=["*"], hinting=False, flavor="woff")
     font = subset.load_font(str(folder / "fonts" / "STIXTwoMath-Regular.ttf"), options)
@@ -181,7 +200,8 @@ def style():
 
 def build(paths, out, root=ROOT):
     """Write the pages of `paths` below `out`, and return where they are."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PARTS), autoescape=True, trim_blocks=True)
+    loader = jinja2.FileSystemLoader(PARTS)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     template = environment.get_template("page.html")
     out.mkdir(parents=True, exist_ok=True)
     (out / "style.css").write_text(style(), encoding="utf-8")
@@ -195,13 +215,13 @@ def build(paths, out, root=ROOT):
             continue
         page = Page(path, root)
         body = page.body()
-        contents = [(title_of(file), relative(page_name(file), root)) for file in notebooks] if path == home else []
+        contents = [(title_of(file), relative(page_name(file), root)) for file in notebooks]
         text = template.render(
             title=title_of(path),
             series=title_of(home),
-            home="" if path == home else relative(page_name(home), path.parent),
-            style=relative(root / "style.css", path.parent),
-            contents=contents,
+            home="" if path == home else relative(page_name(home), page.folder),
+            style=relative(root / "style.css", page.folder),
+            contents=contents if path == home else [],
             sections=[(title, name) for level, title, name in page.headings if level == 2],
             body=body,
         )
@@ -223,13 +243,16 @@ def build_all(out, root=ROOT):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="only these (default: everything)")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="default: everything")
+    where = ROOT / "build" / "site"
+    parser.add_argument("--out", type=Path, default=where, help="default: build/site")
     options = parser.parse_args(arguments)
     try:
         if options.paths:
-            pages = [page for page, _ in build([path.resolve() for path in options.paths], options.out)]
+            paths = [path.resolve() for path in options.paths]
+            pages = [page for page, _ in build(paths, options.out)]
         else:
             pages = build_all(options.out)
     except SiteProblem as problem:

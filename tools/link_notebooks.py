@@ -3,9 +3,10 @@
     python tools/link_notebooks.py           # write what changed
     python tools/link_notebooks.py --check   # write nothing; exit 1 when a notebook is out of date
 
-The order of the series is the order of the file names, the titles are the first headings, and the address of the
-repository is the one in pyproject.toml: a fork changes it there and runs this tool. A hand-written navigation line in
-the opening cell is replaced. Stored outputs and cell ids stay; execution counts are 1, 2, ... again.
+The order of the series is the order of the file names, the titles are the first headings, and the
+address of the repository is the one in pyproject.toml: a fork changes it there and runs this tool.
+A hand-written navigation line in the opening cell is replaced. Stored outputs and cell ids stay;
+execution counts are 1, 2, ... again.
 """
 
 import argparse
@@ -21,7 +22,7 @@ PYPROJECT = NOTEBOOKS.parent / "pyproject.toml"
 REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?")
 COLAB_ID = "colab"
 COLAB_CELL = """\
-# Fetches the rest of the series when only this notebook was opened, as on Colab. Elsewhere it does nothing.
+# Fetches the rest of the series where only this notebook was opened, as on Colab.
 import os
 import shutil
 import urllib.request
@@ -33,7 +34,9 @@ if not find_spec("rrnn_helpers") and not os.path.exists("../rrnn_helpers.py"):
     shutil.unpack_archive("series.zip")
     os.chdir("NAME-main/notebooks")"""
 LINK = re.compile(r"\[[^\]]*\]\([^)]*\)")
-NAVIGATION = re.compile(r"(?:[\s:|]|\bprevious\b|\bnext\b|\bthis is the (?:first|last) notebook\b)*", re.IGNORECASE)
+NAVIGATION = re.compile(
+    r"(?:[\s:|]|\bprevious\b|\bnext\b|\bthis is the (?:first|last) notebook\b)*", re.IGNORECASE
+)
 LAUNCH = "Run it: "
 
 
@@ -43,10 +46,12 @@ class LinkProblem(Exception):
 
 def read_repository(pyproject=PYPROJECT):
     """(owner, name) of the repository on GitHub, from [project.urls] of pyproject.toml."""
-    address = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {}).get("Repository", "")
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    address = project["project"].get("urls", {}).get("Repository", "")
     match = REPOSITORY.fullmatch(address)
     if not match:
-        raise LinkProblem(f"{pyproject}: [project.urls] Repository is {address!r}, not https://github.com/owner/name")
+        right = "https://github.com/owner/name"
+        raise LinkProblem(f"{pyproject}: [project.urls] Repository is {address!r}, not {right}")
     return match[1], match[2]
 
 
@@ -55,20 +60,23 @@ def title(path, notebook):
     first = notebook.cells[0] if notebook.cells else None
     match = re.match(r"# +(.+)", first.source) if first and first.cell_type == "markdown" else None
     if not match:
-        raise LinkProblem(f"{path.name} does not start with a markdown cell whose first line is '# Title'")
+        right = "a markdown cell whose first line is '# Title'"
+        raise LinkProblem(f"{path.name} does not start with {right}")
     return match[1].strip()
 
 
 def is_generated(line):
-    """Whether a line of the opening cell is nothing but navigation or launch links, by hand or by this tool."""
+    """Whether a line of the opening cell is nothing but navigation or launch links."""
     words, links = LINK.subn("", line)
     if not links or not NAVIGATION.fullmatch(words.removeprefix(LAUNCH)):
         return False
-    return "|" in words or "(../README.md)" in line or bool(re.match(r"\W*(?:previous|next)\b", line, re.IGNORECASE))
+    starts = re.match(r"\W*(?:previous|next)\b", line, re.IGNORECASE)
+    return "|" in words or "(../README.md)" in line or bool(starts)
 
 
 def navigation(position, titles):
-    """The line of links to the notebook before, the contents and the notebook after; titles is {file name: title}."""
+    """The line of links to the notebook before, the contents and the notebook after; titles is
+    {file name: title}."""
     names = list(titles)
     parts = ["[Contents](../README.md)"]
     if position > 0:
@@ -80,13 +88,16 @@ def navigation(position, titles):
 
 def launch_links(file_name, owner, name):
     """The line of links that open the notebook without an installation."""
-    binder = f"https://mybinder.org/v2/gh/{owner}/{name}/HEAD?urlpath=lab/tree/notebooks/{file_name}"
-    colab = f"https://colab.research.google.com/github/{owner}/{name}/blob/main/notebooks/{file_name}"
-    return f"{LAUNCH}[Binder]({binder}) | [Colab]({colab}) | [Codespaces](https://codespaces.new/{owner}/{name})"
+    repository, file = f"{owner}/{name}", f"notebooks/{file_name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/{file}"
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{file}"
+    codespaces = f"https://codespaces.new/{repository}"
+    return f"{LAUNCH}[Binder]({binder}) | [Colab]({colab}) | [Codespaces]({codespaces})"
 
 
 def link(notebook, generated, colab_source):
-    """Put the generated lines below the first heading, and the Colab cell before the first code cell, in place."""
+    """Put the generated lines below the first heading and the Colab cell before the first code
+    cell, in place."""
     heading, *lines = notebook.cells[0].source.splitlines()
     rest = "\n".join(line for line in lines if not is_generated(line))
     parts = [heading, *generated, re.sub(r"\n{3,}", "\n\n", rest).strip("\n")]
@@ -105,15 +116,17 @@ def linked_texts(folder, owner, name):
     colab_source = COLAB_CELL.replace("OWNER", owner).replace("NAME", name)
     texts = {}
     for position, (path, notebook) in enumerate(notebooks.items()):
-        link(notebook, [navigation(position, titles), launch_links(path.name, owner, name)], colab_source)
+        lines = [navigation(position, titles), launch_links(path.name, owner, name)]
+        link(notebook, lines, colab_source)
         texts[path] = to_text(notebook)
     return texts
 
 
 def main(arguments=None):
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a notebook is out of date")
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when out of date")
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="default: notebooks/")
     options = parser.parse_args(arguments)
     try:

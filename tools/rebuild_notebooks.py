@@ -1,13 +1,13 @@
 """Execute the notebooks and store them in one fixed form.
 
-    python tools/rebuild_notebooks.py                        # every notebook in notebooks/
-    python tools/rebuild_notebooks.py notebooks/01_*.ipynb   # only these
-    python tools/rebuild_notebooks.py --check                # write nothing; exit 1 when one is out of date
-    python tools/rebuild_notebooks.py --times                # also print the table rows of README.md
+    python tools/rebuild_notebooks.py                       # every notebook in notebooks/
+    python tools/rebuild_notebooks.py notebooks/01_*.ipynb  # only these
+    python tools/rebuild_notebooks.py --check               # write nothing; exit 1 if out of date
+    python tools/rebuild_notebooks.py --times               # also print the rows of README's table
 
-A notebook that did not change is rebuilt byte for byte: widget state, timing and other traces of one run are left
-out, cell ids and execution counts are fixed. A cell that fails, or that writes to stderr, stops its notebook from
-being written.
+A notebook that did not change is rebuilt byte for byte: widget state, timing and other traces of
+one run are left out, cell ids and execution counts are fixed. A cell that fails, or that writes to
+stderr, stops its notebook from being written.
 """
 
 import argparse
@@ -48,12 +48,14 @@ class NotebookProblem(Exception):
 
 
 def give_stable_ids(cells):
-    """Give each cell dictionary without an id, or with a random one, an id made from its position (c01, c02, ...)."""
+    """Give each cell dictionary without an id, or with a random one, an id made from its position
+    (c01, c02, ...)."""
     taken = {cell["id"] for cell in cells if cell.get("id") and not RANDOM_ID.fullmatch(cell["id"])}
     seen = set()
     for position, cell in enumerate(cells, start=1):
         if cell.get("id") not in taken or cell["id"] in seen:
-            names = (f"c{position:02d}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, len(cells) + 2))])
+            suffixes = ["", *(f"-{n}" for n in range(2, len(cells) + 2))]
+            names = (f"c{position:02d}{suffix}" for suffix in suffixes)
             cell["id"] = next(name for name in names if name not in taken)
             taken.add(cell["id"])
         seen.add(cell["id"])
@@ -70,13 +72,15 @@ def read(path):
 def execute(notebook, folder, timeout=600):
     """Run every cell of `notebook` in place, in a fresh kernel whose working folder is `folder`."""
     notebook.metadata.kernelspec = dict(KERNELSPEC)
-    resources = {"metadata": {"path": str(folder)}}
-    quiet = ["--log-level=ERROR"]  # the kernel's own remarks would break up the progress lines
-    NotebookClient(notebook, timeout=timeout, record_timing=False, resources=resources, extra_arguments=quiet).execute()
+    options = {"timeout": timeout, "record_timing": False}
+    options["resources"] = {"metadata": {"path": str(folder)}}
+    # The kernel's own remarks would break up the progress lines.
+    NotebookClient(notebook, extra_arguments=["--log-level=ERROR"], **options).execute()
 
 
 def merge_streams(outputs):
-    """The outputs with neighbouring pieces of one stream joined, so that the timing of prints leaves no trace."""
+    """The outputs with neighbouring pieces of one stream joined: the timing of prints leaves no
+    trace."""
     merged = []
     for output in outputs:
         last = merged[-1] if merged else None
@@ -88,8 +92,9 @@ def merge_streams(outputs):
 
 
 def normalise(notebook):
-    """Take out of an executed notebook, in place, everything that another run would write differently."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO})
+    """Take out of an executed notebook, in place, what another run would write differently."""
+    metadata = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}
+    notebook.metadata = nbformat.from_dict(metadata)
     for cell in notebook.cells:
         for key in RUN_METADATA:
             cell.metadata.pop(key, None)
@@ -143,7 +148,7 @@ def write_atomically(path, text):
 
 
 def without_pictures(notebook):
-    """The lines of a notebook file without its pictures, whose bytes depend on the version of matplotlib."""
+    """The lines of a notebook file without its pictures, whose bytes depend on matplotlib."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -153,21 +158,21 @@ def without_pictures(notebook):
 
 
 def differences(stored, rebuilt, limit=40):
-    """What differs in sources, metadata and text outputs, as at most `limit` lines of a unified diff."""
-    lines = list(
-        difflib.unified_diff(without_pictures(stored), without_pictures(rebuilt), "stored", "rebuilt", "", "", 1, "")
-    )
+    """What differs in sources, metadata and text outputs, as at most `limit` lines of a diff."""
+    texts = without_pictures(stored), without_pictures(rebuilt)
+    lines = list(difflib.unified_diff(*texts, "stored", "rebuilt", n=1, lineterm=""))
     shown = [line if len(line) <= 160 else line[:157] + "..." for line in lines[:limit]]
     return shown + ([f"... and {len(lines) - limit} more lines"] if len(lines) > limit else [])
 
 
 def reading_minutes(notebook):
-    """Minutes to read: 220 words of text a minute, 3 seconds a line of code, folded blocks left out."""
+    """Minutes to read: 220 words of text a minute, 3 seconds a line of code, without what is
+    folded."""
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    words = len(re.sub(r"<details\b.*?</details>", "", text, flags=re.DOTALL | re.IGNORECASE).split())
+    unfolded = re.sub(r"<details\b.*?</details>", "", text, flags=re.DOTALL | re.IGNORECASE)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     lines = sum(bool(line.strip()) for line in code.splitlines())
-    return math.ceil(words / WORDS_PER_MINUTE + lines * SECONDS_PER_CODE_LINE / 60)
+    return math.ceil(len(unfolded.split()) / WORDS_PER_MINUTE + lines * SECONDS_PER_CODE_LINE / 60)
 
 
 def table_row(path, notebook, seconds):
@@ -175,22 +180,26 @@ def table_row(path, notebook, seconds):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# +(.+)$", text, re.MULTILINE)
     name = title[1].strip() if title else path.stem
-    return f"| [{name}](notebooks/{path.name}) | {reading_minutes(notebook)} min | {math.ceil(seconds)} s |"
+    minutes, seconds = reading_minutes(notebook), math.ceil(seconds)
+    return f"| [{name}](notebooks/{path.name}) | {minutes} min | {seconds} s |"
 
 
 def process(path, check, timeout):
-    """Rebuild one notebook and write it, or compare it when `check`. Returns (ok, notebook, seconds)."""
+    """Rebuild one notebook and write it, or compare it when `check`. Returns (ok, notebook,
+    seconds)."""
     print(f"{path.name:<40}", end=" ", flush=True)
     start = time.perf_counter()
     try:
         notebook = rebuild(path, timeout)
     except (NotebookProblem, *FAILURES) as problem:
-        print(f"{time.perf_counter() - start:6.1f} s  FAILED, nothing written\n{problem}", flush=True)
+        seconds = time.perf_counter() - start
+        print(f"{seconds:6.1f} s  FAILED, nothing written\n{problem}", flush=True)
         return False, None, 0.0
     seconds = time.perf_counter() - start
     if check:
         difference = differences(nbformat.read(path, as_version=4), notebook)
-        print(f"{seconds:6.1f} s  {'OUT OF DATE' if difference else 'up to date'}", *difference, sep="\n", flush=True)
+        verdict = "OUT OF DATE" if difference else "up to date"
+        print(f"{seconds:6.1f} s  {verdict}", *difference, sep="\n", flush=True)
         return not difference, notebook, seconds
     text = to_text(notebook)
     changed = path.read_text(encoding="utf-8") != text
@@ -202,16 +211,18 @@ def process(path, check, timeout):
 
 def main(arguments=None):
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Execute the notebooks and store them in one fixed form.")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every notebook in notebooks/")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when one is out of date")
-    parser.add_argument("--times", action="store_true", help="print a table row per notebook: to read, to run")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds allowed per cell (default 600)")
+    what = "Execute the notebooks and store them in one fixed form."
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in notebooks/")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
+    parser.add_argument("--times", action="store_true", help="print rows for the README's table")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds a cell (default 600)")
     options = parser.parse_args(arguments)
     paths = options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb"))
     missing = [str(path) for path in paths if not path.is_file()]
     if missing or not paths:
-        parser.error(f"no such notebook: {', '.join(missing)}" if missing else f"no notebooks in {NOTEBOOKS}")
+        nothing = f"no notebooks in {NOTEBOOKS}"
+        parser.error(f"no such notebook: {', '.join(missing)}" if missing else nothing)
     os.environ.update(KERNEL_ENVIRONMENT)
     results = [(path, *process(path, options.check, options.timeout)) for path in paths]
     if options.times:

@@ -18,9 +18,10 @@ slots apart, and than LSTMs, with and without layer norm?
 Everything was set before the runs. Rates: for each model 5e-4, 1e-3, 2e-3, two seeds each that are
 not reported, up to the rung of 5 vectors; the rate that passes it after the fewest examples in the
 mean, a run that does not pass it within 6 million counting as 6 million. Then five seeds up to 8
-vectors of 2 numbers, within 20 million examples; the ablations (VARIANTS) five seeds up to 6 vectors,
-within 10 million. To the paper's size three seeds with 40 million examples, the last 40% of them
-with a falling rate, without a stop; and one seed each of 20 million there without the climb.
+vectors of 2 numbers, within 20 million examples; the ablations (VARIANTS) five seeds up to 6
+vectors, within 10 million. To the paper's size three seeds with 40 million examples, the last 40%
+of them with a falling rate, without a stop; and one seed each of 20 million there without the
+climb.
 
 A run leaves NAME.json in notebooks/results/unfinished: a row a rung, with the examples, processor
 seconds and multiply-adds it took to pass it and how well it is known, by n; and looks on the way.
@@ -28,15 +29,12 @@ tools/gather_runs.py takes it to runs.jsonl. NAME.part.npz is what an interrupte
 on any machine. One thread each.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import platform
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -45,6 +43,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
+import study  # noqa: E402
+from study import MILLION  # noqa: E402
 
 from rrnn.blas import kernels, one_blas_thread  # noqa: E402
 from rrnn.checkpoints import load_checkpoint, replacing, save_checkpoint  # noqa: E402
@@ -53,7 +53,6 @@ from rrnn.lstm import LSTM  # noqa: E402
 from rrnn.tasks import NthFarthest  # noqa: E402
 from rrnn.training import Run, evaluate  # noqa: E402
 
-WORK = ROOT / "notebooks" / "results" / "unfinished"
 KINDS = {"RelationalMemoryCore": RelationalMemoryCore, "LSTM": LSTM}
 LABELS, DIMS, BATCH, LOOK = 8, 16, 128, 500  # steps between two looks
 RUNGS = [  # vectors, dims, running accuracy at which the next one begins
@@ -75,7 +74,6 @@ VARIANTS = {  # of the core; one slot with as many parameters
     "no_mlp": ("RelationalMemoryCore", CORE | {"mlp_layers": 0}),
     "no_gate": ("RelationalMemoryCore", CORE | {"gate_style": None}),
 }
-MILLION = 1_000_000
 
 
 def spec(model, rate, seed, budget, *, rungs=RUNGS, until=None, schedule="constant"):
@@ -95,14 +93,14 @@ def searches():
     }
 
 
-def best_rate(folder, name):
+def best_rate(records, name):
     """The rate that the search chose, or None before it is done."""
     means = {}
     for rate in RATES:
-        found = [load(folder, f"climb_{name}_search_{rate:g}_{seed}") for seed in SEARCH_SEEDS]
-        if None in found:
+        names = [f"climb_{name}_search_{rate:g}_{seed}" for seed in SEARCH_SEEDS]
+        if not all(run in records for run in names):
             return None
-        means[rate] = np.mean([passed(record, (5, 2)) or 6 * MILLION for record in found])
+        means[rate] = np.mean([passed(records[run], (5, 2)) or 6 * MILLION for run in names])
     return min(means, key=means.get)
 
 
@@ -114,31 +112,22 @@ def passed(record, rung, axis="examples"):
     return None
 
 
-def reported(folder):
-    """{name: run} of the runs whose rate is known."""
-    runs = {}
-    rates = {name: best_rate(folder, name) for name in MODELS | VARIANTS}
+def plan(records):
+    """{name: run} of the searches, and of the reported runs whose rate they have found."""
+    runs, rates = searches(), {name: best_rate(records, name) for name in MODELS | VARIANTS}
+    for name, model in (MODELS | VARIANTS).items():
+        budget, until = (20, (8, 2)) if name in MODELS else (10, (6, 2))
+        for seed in (1, 2, 3, 4, 5) if rates[name] else ():
+            run = spec(model, rates[name], seed, budget * MILLION, until=until)
+            runs[f"climb_{name}_seed{seed}"] = run
     for name, model in MODELS.items():
-        for seed in (1, 2, 3, 4, 5) if rates[name] else ():
-            run = spec(model, rates[name], seed, 20 * MILLION, until=(8, 2))
-            runs[f"climb_{name}_seed{seed}"] = run
-    for name, model in VARIANTS.items():
-        for seed in (1, 2, 3, 4, 5) if rates[name] else ():
-            run = spec(model, rates[name], seed, 10 * MILLION, until=(6, 2))
-            runs[f"climb_{name}_seed{seed}"] = run
-    for name in ("core", "apart", "lstm_norm", "lstm"):
         for seed in (1, 2, 3) if rates[name] else ():
-            run = spec(MODELS[name], rates[name], seed, 40 * MILLION, schedule="decay")
+            run = spec(model, rates[name], seed, 40 * MILLION, schedule="decay")
             runs[f"summit_{name}_seed{seed}"] = run
         if rates[name]:
-            run = spec(MODELS[name], rates[name], 1, 20 * MILLION, rungs=RUNGS[-1:])
+            run = spec(model, rates[name], 1, 20 * MILLION, rungs=RUNGS[-1:])
             runs[f"direct_{name}_seed1"] = run
     return runs
-
-
-def load(folder, name):
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def rung_task(rung):
@@ -231,71 +220,15 @@ def describe(record):
     )
 
 
-def show(folder, runs):
-    """Every run in a line: done, under way or to do."""
-    hours = 0.0
-    for name, run in runs.items():
-        part, record = folder / f"{name}.part.npz", load(folder, name)
-        if record:
-            state, seconds = f"done     {describe(record)}", record["looks"][-1][1]
-        elif part.exists():
-            _, extra = load_checkpoint(part)
-            step, seconds, stage, score = extra["looks"][-1]
-            share, rung = step * BATCH / run["budget"], run["rungs"][stage]
-            at = f"{rung[0]} x {rung[1]} at {score:.2f}"
-            state = f"running  {share:.0%} of its budget, {seconds / 3600:.2f} h; {at}"
-        else:
-            state, seconds = "to do", 0
-        hours += seconds / 3600
-        print(f"{name:42}{state}")
-    print(f"{hours:.1f} processor hours in all")
-
-
-def main():
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", metavar="NAME", help="only runs with this in a name")
-    parser.add_argument("--list", action="store_true", help="list the runs and stop")
-    parser.add_argument("--hours", type=float, help="stop after so many hours")
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time (default 2)")
-    parser.add_argument("--dask", metavar="ADDRESS", help="run on this cluster's workers")
-    parser.add_argument("--tasks", type=int, default=1, help="share the runs among so many jobs")
-    parser.add_argument("--task", type=int, default=0, help="and make this job's share")
-    parser.add_argument("--folder", type=Path, default=WORK, metavar="DIR", help="work here")
-    options = parser.parse_args()
-    folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def chosen():
-        runs = searches() | reported(folder)
-        names = [name for name in runs if options.only in name][options.task :: options.tasks]
-        return {name: runs[name] for name in names}
-
-    if options.list:
-        show(folder, chosen())
-        return 0
-    if options.dask:
-        from distributed import Client
-
-        executor = Client(options.dask).get_executor()
-    else:
-        executor = ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"))
-    deadline = options.hours and time.time() + 3600 * options.hours
-    with executor:
-        # the reported runs can begin when the search has ended, so look again
-        while missing := {name: run for name, run in chosen().items() if not load(folder, name)}:
-            futures = {executor.submit(climb, name, run, folder, deadline): name
-                       for name, run in missing.items()}  # fmt: skip
-            for count, future in enumerate(as_completed(futures), 1):
-                record = future.result()
-                text = describe(record) if record else "goes on another day"
-                print(f"{count} of {len(futures)}  {futures[future]}: {text}", flush=True)
-            if deadline and time.time() > deadline:
-                break
-    return 0
+def under_way(folder, name):
+    """How far an unfinished run is, in words, and its processor seconds; None if it is to do."""
+    part = folder / f"{name}.part.npz"
+    if not part.exists():
+        return None
+    _, extra = load_checkpoint(part)
+    step, seconds, stage, score = extra["looks"][-1]
+    return f"{step * BATCH / MILLION:.2f} M examples, rung {stage + 1} at {score:.2f}", seconds
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(study.main(__doc__, plan, climb, under_way, describe))

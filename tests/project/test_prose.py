@@ -13,6 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from build_site import anchor
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_files import ROOT, notebook_paths
 
 TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
@@ -21,13 +22,14 @@ CODE += sorted(path for room in ("rrnn", "tools", "tests") for path in ROOT.glob
 MODULES = {
     "rh": "rrnn_helpers",
     "rrnn_helpers": "rrnn_helpers",
+    "rrnn": "rrnn",
     "np": "numpy",
     "numpy": "numpy",
     "scipy": "scipy",
     "plt": "matplotlib.pyplot",
     "matplotlib": "matplotlib",
 }
-PSEUDOCODE = {"LN", "MLP", "rowsum"}  # of equations: layer norm, the two dense layers, the sum of a row
+PSEUDOCODE = {"LN", "MLP", "rowsum"}  # of equations: layer norm, two dense layers, sum of a row
 
 CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 CAMEL_CASE = re.compile(r"(?<![\w.\"'/])([A-Z][a-z]+(?:[A-Z][a-z]*)+)\b")
@@ -40,8 +42,8 @@ def cells(path):
     """[(place, text)] of the prose of a file: its markdown cells, or all of it."""
     if path.suffix != ".ipynb":
         return [(path.name, path.read_text(encoding="utf-8"))]
-    notebook = nbformat.read(path, as_version=4)
-    return [(f"{path.name} {cell.id}", cell.source) for cell in notebook.cells if cell.cell_type == "markdown"]
+    found = nbformat.read(path, as_version=4).cells
+    return [(f"{path.name} {c.id}", c.source) for c in found if c.cell_type == "markdown"]
 
 
 def html(text):
@@ -71,8 +73,10 @@ def find_dead_links(path):
 
 def names_of(source):
     """Every name that a piece of Python code uses or makes."""
-    kinds = {ast.Name: "id", ast.Attribute: "attr", ast.arg: "arg", ast.FunctionDef: "name", ast.ClassDef: "name"}
-    return {getattr(node, kinds[type(node)]) for node in ast.walk(ast.parse(source)) if type(node) in kinds}
+    kinds = {ast.Name: "id", ast.Attribute: "attr", ast.arg: "arg"}
+    kinds |= {ast.FunctionDef: "name", ast.ClassDef: "name"}
+    nodes = ast.walk(ast.parse(source))
+    return {getattr(node, kinds[type(node)]) for node in nodes if type(node) in kinds}
 
 
 def exists(dotted):
@@ -90,15 +94,16 @@ def exists(dotted):
 
 
 def is_file(name, path):
-    """Whether the name is one of a file, seen from the project or from the file that mentions it."""
+    """Whether there is such a file, seen from the project or from the file that mentions it."""
     return (ROOT / name).is_file() or (path.parent / name).is_file()
 
 
 def find_unknown_names(path, known):
-    """Names in backticks of files and targets of make that are not there, and names that look like code, rh.this,
-    this(...) or ThisName, and are neither known, nor in the code of the notebook, nor in a block of code of the text.
-    """
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    """Names in backticks of files and targets of make that are not there, and names that look like
+    code, rh.this, this(...) or ThisName, and are neither known, nor in the code of the notebook,
+    nor in a block of code of the text."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
     if path.suffix == ".ipynb":
         notebook = nbformat.read(path, as_version=4)
         source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -121,18 +126,21 @@ def find_unknown_names(path, known):
 def known():
     """The names of the project's own code, of Python, and of the libraries at their first level."""
     own = PSEUDOCODE.union(*(names_of(path.read_text(encoding="utf-8")) for path in CODE))
-    return own.union(dir(builtins), *(dir(importlib.import_module(name)) for name in MODULES.values()))
+    libraries = map(importlib.import_module, MODULES.values())
+    return own.union(dir(builtins), *map(dir, libraries))
 
 
 def spelling_is_right(folder):
-    """Whether codespell would change no word of the files in the folder; it prints those that it would."""
+    """Whether codespell would change no word in the folder; it prints those that it would."""
     return codespell_lib.main("--config", str(ROOT / ".codespellrc"), str(folder)) == 0
 
 
 def test_spelling(tmp_path, capsys):
-    for path in {*TEXTS, *notebook_paths(), *CODE} - {Path(__file__)}:  # this file holds wrong words
+    paths = {*TEXTS, *notebook_paths(), *CODE} - {Path(__file__)}  # this file holds wrong words
+    for path in paths:
         text = "\n\n".join(f"{place}\n{text}" for place, text in cells(path))
-        (tmp_path / f"{path.name}.txt").write_text(text, encoding="utf-8")
+        name = "-".join(path.relative_to(ROOT).parts)
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     assert spelling_is_right(tmp_path), capsys.readouterr().out
 
 
@@ -148,8 +156,8 @@ def test_links_and_names(path, known):
 def write(folder, text):
     """The same text as README.md and as a notebook with one function."""
     (folder / "README.md").write_text(text)
-    cells = [nbformat.v4.new_markdown_cell(text, id="c1"), nbformat.v4.new_code_cell("def my_step(x): pass", id="c2")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "a.ipynb")
+    cells = [new_markdown_cell(text, id="c1"), new_code_cell("def my_step(x): pass", id="c2")]
+    nbformat.write(new_notebook(cells=cells), folder / "a.ipynb")
     return folder / "README.md", folder / "a.ipynb"
 
 
@@ -165,7 +173,8 @@ def write(folder, text):
     ],
 )
 def test_a_dead_link_is_found(tmp_path, fault):
-    right = "# One\n\n## Two words\n\n[a](README.md) [b](README.md#two-words) [c](a.ipynb#Two-words) [d](https://x.org)\n\n"
+    right = "# One\n\n## Two words\n\n[a](README.md) [b](README.md#two-words) [c](a.ipynb#Two-words) "
+    right += "[d](https://x.org)\n\n"
     assert not [fault for path in write(tmp_path, right) for fault in find_dead_links(path)]
     text, notebook = write(tmp_path, right + fault)
     assert len(list(find_dead_links(text))) == len(list(find_dead_links(notebook))) == 1
@@ -184,8 +193,8 @@ def test_a_dead_link_is_found(tmp_path, fault):
     ],
 )
 def test_an_unknown_name_is_found(tmp_path, known, fault):
-    right = "`rh.train` `np.linalg.norm(x)` `run_experiments(...)` `LSTM` `tools/run_experiments.py --list` "
-    right += "`my_step(x)` `make test` make it\n\n    Unknown(1)\n\n"
+    right = "`rh.train` `np.linalg.norm(x)` `run_experiments(...)` `LSTM` `my_step(x)` `make test` "
+    right += "`tools/run_experiments.py --list` make it\n\n    Unknown(1)\n\n"
     text, notebook = write(tmp_path, right)
     assert not list(find_unknown_names(notebook, known))
     assert len(list(find_unknown_names(text, known))) == 1  # my_step is known in the notebook only

@@ -1,4 +1,4 @@
-"""The tool that stores the notebooks writes the same bytes every time, and refuses what is faulty."""
+"""The tool that stores the notebooks writes the same bytes every time, and refuses faulty ones."""
 
 import nbformat
 import pytest

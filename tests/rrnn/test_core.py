@@ -7,6 +7,7 @@ from models import (
     core,
     make_batch,
     own_memory,
+    readout,
     rrnn,
     sequence,
     shake,
@@ -15,12 +16,6 @@ from models import (
 )
 
 from rrnn.reference import core_step, layer_norm, scaled_dot_product_attention, sigmoid
-
-
-def readout(P, x):
-    for i in range(1, 1 + sum(name.startswith("W_read") for name in P)):
-        x = np.maximum(x @ P[f"W_read{i}"] + P[f"b_read{i}"], 0)
-    return x @ P["W_out"] + P["b_out"]
 
 
 def by_reference(model, x, M):

@@ -1,38 +1,48 @@
-"""Training: it learns, it repeats itself to the last bit, it survives being killed, and it stops where it should."""
+"""Training: it learns, it repeats itself to the last bit, it survives being killed, and it stops
+where it should."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import models
 import numpy as np
 import pytest
+from models import each_model
 
-import rrnn_helpers as rh
+from rrnn import training
+from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from rrnn.lstm import LSTM
+from rrnn.model import Batch
+from rrnn.tasks import NthFarthest, ProgramEvaluation
+from rrnn.training import Adam, History, evaluate, train
 
-SMALL = rh.NthFarthest(2, 3)
-EASY = rh.NthFarthest(2, 1, dims=3)
-MODELS = {
-    "core": lambda **k: rh.RelationalMemoryCore(SMALL.input_size, SMALL.output_size, 2, 8, 2, **k),
-    "rrnn": lambda **k: rh.RelationalRNN(SMALL.input_size, 8, SMALL.output_size, 2, 8, 2, **k),
-    "lstm": lambda **k: rh.LSTM(SMALL.input_size, 8, SMALL.output_size, **k),
-}
-each_model = pytest.mark.parametrize("name", MODELS)
+SMALL = NthFarthest(2, 3)
+EASY = NthFarthest(2, 1, dims=3)
 SETTINGS = {
-    "batch_size": 8, "warmup": 5, "eval_every": 10, "eval_examples": 50, "checkpoint_every": 10, "progress": False,
+    "batch_size": 8, "warmup": 5, "eval_every": 10, "eval_examples": 50, "checkpoint_every": 10,
+    "progress": False,
 }  # fmt: skip
 
 
+def new(name, **options):
+    """A model of the size of the task, in the kind of numbers that training has."""
+    sizes = {"input_size": SMALL.input_size, "output_size": SMALL.output_size}
+    return models.MODELS[name](**(sizes | {"dtype": np.float32} | options))
+
+
+def lstm(**options):
+    return new("lstm", **options)
+
+
 def run(model, steps=30, task=SMALL, **changes):
-    return rh.train(model, task, steps, **(SETTINGS | changes))
-
-
-def lstm(**kwargs):
-    return MODELS["lstm"](**kwargs)
+    return train(model, task, steps, **(SETTINGS | changes))
 
 
 def same_history(one, other):
     """Equal but for the seconds."""
-    for name in set(rh.History._fields) - {"seconds"}:
+    for name in set(History._fields) - {"seconds"}:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
@@ -45,7 +55,8 @@ class Fixed:
         self.target_kind, self.sizes = kind, []
         self.batch = SMALL.sample(size, np.random.default_rng(seed))
         if kind == "number":
-            self.batch = rh.Batch(self.batch.inputs, np.sin(self.batch.inputs.sum(axis=1))[:, None, :2])
+            numbers = np.sin(self.batch.inputs.sum(axis=1))[:, None, :2]
+            self.batch = Batch(self.batch.inputs, numbers)
 
     def sample(self, batch_size, rng):
         self.sizes.append(batch_size)
@@ -73,14 +84,14 @@ class Hooked:
         return "Hooked()"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # Adam
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_adam_as_the_paper_writes_it(dtype):
     rng = np.random.default_rng(0)
     flat = rng.normal(size=20).astype(dtype)
-    adam, theta = rh.Adam(flat, 0.01, betas=(0.8, 0.95), eps=1e-6), flat.astype(float)
+    adam, theta = Adam(flat, 0.01, betas=(0.8, 0.95), eps=1e-6), flat.astype(float)
     m, v = np.zeros(20), np.zeros(20)
     for t, rate in enumerate([0.01, 0.01, 0.5, 0.0, 0.01], 1):
         g = rng.normal(size=20).astype(dtype)
@@ -89,36 +100,38 @@ def test_adam_as_the_paper_writes_it(dtype):
         np.testing.assert_array_equal(g, kept)
         m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g.astype(float) ** 2
         theta -= rate * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-6)
-        np.testing.assert_allclose(flat, theta, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=1e-6)
+        rtol = 1e-5 if dtype == np.float32 else 1e-13
+        np.testing.assert_allclose(flat, theta, rtol=rtol, atol=1e-6)
     assert adam.flat is flat and flat.dtype == dtype
 
 
 def test_the_first_step_of_adam_is_the_learning_rate():
     flat = np.zeros(3)
-    rh.Adam(flat).step(np.array([1e-3, -5.0, 100.0]))
+    Adam(flat).step(np.array([1e-3, -5.0, 100.0]))
     np.testing.assert_allclose(flat, [-1e-3, 1e-3, -1e-3], rtol=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # Learning
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 @each_model
 def test_overfits_one_batch(name):
     task = Fixed()
-    history = run(MODELS[name](), 300, task, learning_rate=0.02, eval_every=100)
+    history = run(new(name), 300, task, learning_rate=0.02, eval_every=100)
     assert history.loss[-1] < 0.05 and history.score[-1] == 1
     assert set(task.sizes) == {8, 50}  # batches, and the held-out set
 
 
 @each_model
 def test_numbers_are_learned_too(name):
-    task, model = Fixed("number"), MODELS[name]()
-    before = rh.evaluate(model, task)
-    assert before.keys() == {"loss", "error"} and before["error"] == pytest.approx(np.sqrt(before["loss"]))
+    task, model = Fixed("number"), new(name)
+    before = evaluate(model, task)
+    assert before.keys() == {"loss", "error"}
+    assert before["error"] == pytest.approx(np.sqrt(before["loss"]))
     history = run(model, 300, task, learning_rate=0.02, eval_every=100)
     assert history.score[-1] < 0.15 < 0.3 < before["error"]
     assert history.score[-1] == pytest.approx(np.sqrt(history.loss[-1]))
-    assert rh.evaluate(model, task)["error"] == pytest.approx(history.score[-1])
+    assert evaluate(model, task)["error"] == pytest.approx(history.score[-1])
 
 
 def test_every_step_draws_new_examples():
@@ -136,7 +149,7 @@ def test_every_step_draws_new_examples():
 
 
 def test_warmup_goes_up_in_a_straight_line():
-    """The first step of Adam moves every parameter with a slope by the learning rate of that step."""
+    """The first step of Adam moves every parameter with a slope by the rate of that step."""
     moves = {}
     for warmup in (0, 1, 10):
         model = lstm(dtype=np.float64)
@@ -153,7 +166,7 @@ def test_train_is_adam_with_warmup_and_clipping(warmup, clip_norm):
     """The whole loop written out."""
     task, model, copy = Fixed(), lstm(dtype=np.float64), lstm(dtype=np.float64)
     run(model, 7, task, warmup=warmup, clip_norm=clip_norm, learning_rate=0.01)
-    adam = rh.Adam(copy.flat, 0.01)
+    adam = Adam(copy.flat, 0.01)
     for step in range(1, 8):
         _, grads, _ = copy.loss_and_grads(task.batch)
         grad = np.concatenate([grads[name].ravel() for name in copy.params])
@@ -165,9 +178,60 @@ def test_train_is_adam_with_warmup_and_clipping(warmup, clip_norm):
     np.testing.assert_allclose(model.flat, copy.flat, rtol=1e-9, atol=1e-12)
 
 
+@pytest.fixture
+def rates(monkeypatch):
+    """The learning rates that Adam is given, step by step."""
+    given, honest = [], Adam.step
+
+    def step(self, grad_flat, learning_rate=None):
+        given.append(learning_rate)
+        return honest(self, grad_flat, learning_rate)
+
+    monkeypatch.setattr(Adam, "step", step)
+    return given
+
+
+def test_the_rate_of_every_step_of_a_decay(rates):
+    """Up over 5 steps, then constant, then down in a straight line over the last 40% of 50."""
+    run(lstm(), 50, learning_rate=0.01, schedule="decay")
+    first, turning, after, last = (rates[step - 1] for step in (1, 30, 31, 50))
+    assert [first, turning, after] == pytest.approx([0.002, 0.01, 0.0095])
+    assert last == 0 < rates[-2] == pytest.approx(0.01 / 20)
+    step = np.arange(1, 51)
+    right = 0.01 * np.minimum(1, step / 5) * np.minimum(1, (50 - step) / 20)
+    np.testing.assert_allclose(rates, right, atol=1e-18)
+
+
+def test_a_warmup_that_reaches_into_the_decay(rates):
+    """Both lines together: neither waits for the other."""
+    run(lstm(), 10, learning_rate=0.01, warmup=20, schedule="decay")
+    step = np.arange(1, 11)
+    right = 0.01 * step / 20 * np.minimum(1, (10 - step) / 4)
+    np.testing.assert_allclose(rates, right, atol=1e-18)
+
+
+def test_without_a_decay_the_rate_stays(rates):
+    run(lstm(), 50, learning_rate=0.01, schedule="constant")
+    np.testing.assert_allclose(rates, 0.01 * np.minimum(1, np.arange(1, 51) / 5))
+    constant = list(rates)
+    run(lstm(), 50, learning_rate=0.01)  # which is the default
+    assert rates == constant * 2
+
+
+def test_until_it_turns_a_decay_is_the_constant_rate():
+    """After each step: 12 is the turning step of 20, 13 the first that is smaller."""
+    after = {}
+    for schedule in ("constant", "decay"):
+        model, after[schedule] = lstm(), []
+        note = lambda step, model=model, seen=after[schedule]: seen.append(model.flat.copy())
+        run(model, 20, Hooked(note), schedule=schedule)
+    same = [np.array_equal(*pair) for pair in zip(*after.values())]
+    assert same == [step <= 12 for step in range(20)]
+
+
 @each_model
 def test_two_workers_train_to_the_same_parameters(name):
-    one, two = (MODELS[name](dtype=np.float64) for _ in range(2))
+    one, two = (new(name, dtype=np.float64) for _ in range(2))
     history, other = run(one, 15), run(two, 15, workers=2)
     np.testing.assert_allclose(two.flat, one.flat, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(other.loss, history.loss, rtol=1e-6)
@@ -175,7 +239,7 @@ def test_two_workers_train_to_the_same_parameters(name):
 
 @each_model
 def test_training_repeats_itself(name):
-    one, two, other = (MODELS[name]() for _ in range(3))
+    one, two, other = (new(name) for _ in range(3))
     history = run(one)
     same_history(history, run(two))
     np.testing.assert_array_equal(one.flat, two.flat)
@@ -197,12 +261,12 @@ def test_random_state_of_the_process_does_not_matter():
     assert np.random.random() == expected and state.size
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # The history, the held-out set, the curriculum and patience
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 def test_history():
     history = run(lstm(), 35)
-    assert isinstance(history, rh.History)
+    assert isinstance(history, History)
     assert history._fields[:5] == ("step", "examples", "seconds", "loss", "score")
     assert all(isinstance(column, np.ndarray) and column.shape == (4,) for column in history)
     assert history.step.tolist() == [10, 20, 30, 35]
@@ -212,7 +276,8 @@ def test_history():
 
 
 def test_the_held_out_set_is_fixed():
-    """The same for every model, however it is trained; so a model that does not move has the same score for ever."""
+    """The same for every model, however it is trained; so a model that does not move has the same
+    score for ever."""
     standing = run(lstm(), 40, learning_rate=1e-30)
     assert len(set(standing.loss)) == len(set(standing.score)) == 1
     other = run(lstm(), 1, learning_rate=1e-30, batch_size=3, eval_every=7)
@@ -228,9 +293,11 @@ def test_how_often_it_is_scored_changes_nothing():
 
 
 def test_the_curriculum_moves_on_at_its_score():
-    """A stage that no score is too low for takes about 100 steps; one that asks too much lasts for ever."""
+    """A stage that no score is too low for takes about 100 steps; one that asks too much lasts for
+    ever."""
     history = run(lstm(), 400, curriculum=[(EASY, 0.0), (SMALL, 0.0)], eval_every=20)
-    assert set(np.diff(history.stage)) <= {0, 1} and history.stage[0] == 0 and history.stage[-1] == 2
+    assert set(np.diff(history.stage)) <= {0, 1}
+    assert history.stage[0] == 0 and history.stage[-1] == 2
     first = history.step[(history.stage == 1).argmax()]
     second = history.step[(history.stage == 2).argmax()]
     assert 60 <= first <= 160 and 60 <= second - first <= 160
@@ -238,7 +305,8 @@ def test_the_curriculum_moves_on_at_its_score():
 
 
 def test_the_curriculum_draws_from_its_tasks():
-    """Until it moves on, training is on the first task: the same parameters as without what follows."""
+    """Until it moves on, training is on the first task: the same parameters as without what
+    follows."""
     one, two, three = lstm(), lstm(), lstm()
     run(one, 20, task=EASY)
     run(two, 20, curriculum=[(EASY, 2.0)])
@@ -248,15 +316,15 @@ def test_the_curriculum_draws_from_its_tasks():
 
 
 def test_the_score_of_a_curriculum_of_numbers_is_an_error():
-    history = run(lstm(), 200, task=Fixed("number"), curriculum=[(Fixed("number"), 100.0)], eval_every=200)
-    assert history.stage[-1] == 1  # below 100: good enough
-    history = run(lstm(), 200, task=Fixed("number"), curriculum=[(Fixed("number"), -1.0)], eval_every=200)
-    assert history.stage[-1] == 0
+    for error, stage in ((100.0, 1), (-1.0, 0)):  # below 100: good enough
+        curriculum = [(Fixed("number"), error)]
+        history = run(lstm(), 200, Fixed("number"), curriculum=curriculum, eval_every=200)
+        assert history.stage[-1] == stage
 
 
 def test_patience():
     history = run(lstm(), 1000, learning_rate=1e-30, patience=3)
-    assert history.step.tolist() == [10, 20, 30, 40]  # the first is the best, three more are not better
+    assert history.step.tolist() == [10, 20, 30, 40]  # the first is the best, three more no better
     history = run(lstm(), 60, task=Fixed("number"), learning_rate=1e-3, patience=1)
     assert history.step[-1] == 60  # an error that falls is a better score
     history = run(lstm(), 50, learning_rate=1e-30, patience=1, curriculum=[(EASY, 2.0)])
@@ -265,8 +333,9 @@ def test_patience():
 
 def test_patience_and_resume(tmp_path):
     path = tmp_path / "run.npz"
-    history = run(lstm(), 1000, learning_rate=1e-30, patience=2, checkpoint=path, checkpoint_every=10_000)
-    again = run(lstm(), 2000, learning_rate=1e-30, patience=2, checkpoint=path, checkpoint_every=10_000)
+    options = {"learning_rate": 1e-30, "patience": 2, "checkpoint_every": 10_000}
+    history = run(lstm(), 1000, checkpoint=path, **options)
+    again = run(lstm(), 2000, checkpoint=path, **options)
     same_history(history, again)
     assert history.step[-1] == 30
 
@@ -283,21 +352,22 @@ def test_progress_shows_a_bar(capfd, monkeypatch):
     assert "12/12" in out + err and "score" in out + err
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # evaluate
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 @each_model
 def test_evaluate(name):
-    model = MODELS[name]()
+    model = new(name)
     before = model.flat.copy()
-    found = rh.evaluate(model, SMALL, examples=700, seed=4)
-    assert found == rh.evaluate(model, SMALL, examples=700, seed=4)
-    assert found != rh.evaluate(model, SMALL, examples=700, seed=5)
+    found = evaluate(model, SMALL, examples=700, seed=4)
+    assert found == evaluate(model, SMALL, examples=700, seed=4)
+    assert found != evaluate(model, SMALL, examples=700, seed=5)
     np.testing.assert_array_equal(model.flat, before)
     assert found.keys() == {"loss", "accuracy"}
     batch = SMALL.sample(700, np.random.default_rng(4))
     outputs = model.forward(batch.inputs, return_sequences=False)
-    assert found["accuracy"] == pytest.approx((outputs.argmax(axis=1) == batch.targets[:, 0]).mean())
+    right = (outputs.argmax(axis=1) == batch.targets[:, 0]).mean()
+    assert found["accuracy"] == pytest.approx(right)
     assert found["loss"] == pytest.approx(model.loss_and_grads(batch)[0], rel=1e-5)
 
 
@@ -309,25 +379,23 @@ def test_evaluate_weighs_every_asked_target_alike():
             super().__init__(size=700)
             targets = np.concatenate([1 - self.batch.targets, self.batch.targets], axis=1)
             targets[:400, 0] = targets[600:] = -1
-            self.batch = rh.Batch(self.batch.inputs, targets)
+            self.batch = Batch(self.batch.inputs, targets)
 
     model, task = lstm(dtype=np.float64), Uneven()
     loss, _, metrics = model.loss_and_grads(task.batch)
-    assert rh.evaluate(model, task) == pytest.approx({"loss": loss, "accuracy": metrics["accuracy"]}, rel=1e-10)
+    assert evaluate(model, task) == pytest.approx(metrics | {"loss": loss}, rel=1e-10)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # Checkpoints
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 CURRICULUM = [(EASY, 0.0)]
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
-import numpy as np
 import test_training as t
-import rrnn_helpers as rh
 
-class Killer(rh.NthFarthest):
+class Killer(t.NthFarthest):
     step = -1
     def sample(self, batch_size, rng):
         if batch_size == 8:
@@ -336,26 +404,33 @@ class Killer(rh.NthFarthest):
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().sample(batch_size, rng)
 
-t.run(t.MODELS[{name!r}](), {steps}, Killer(2, 3), checkpoint={checkpoint!r},
+t.run(t.new({name!r}), {steps}, Killer(2, 3), checkpoint={checkpoint!r}, schedule={schedule!r},
       curriculum=[(Killer(2, 1, dims=3), 0.0)] if {curriculum} else None)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize(("name", "curriculum", "at", "steps"), [("core", False, 27, 40), ("lstm", True, 97, 130)])
-def test_killed_and_resumed(tmp_path, name, curriculum, at, steps):
-    """SIGKILL between two checkpoints, with a curriculum while its running score is half gathered."""
-    checkpoint = tmp_path / "run.npz"
-    paths = [str(Path(__file__).parent), str(Path(rh.__file__).parent)]
-    code = KILLED.format(path=paths, at=at, name=name, checkpoint=str(checkpoint), steps=steps, curriculum=curriculum)
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+@pytest.mark.parametrize(
+    ("name", "curriculum", "schedule", "at", "steps"),
+    [("core", False, "constant", 27, 40), ("lstm", True, "constant", 97, 130),
+     ("normed lstm", False, "decay", 37, 45)],
+)  # fmt: skip
+def test_killed_and_resumed(tmp_path, name, curriculum, schedule, at, steps):
+    """SIGKILL between two checkpoints: with a curriculum while its running score is half gathered,
+    with a decay after its turning point."""
+    checkpoint, here = tmp_path / "run.npz", Path(__file__).parent
+    paths = [str(here), str(here.parent), str(Path(training.__file__).parent.parent)]
+    code = KILLED.format(path=paths, at=at, name=name, checkpoint=str(checkpoint), steps=steps,
+                         curriculum=curriculum, schedule=schedule)  # fmt: skip
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert process.returncode == -9, process.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
-    saved, _ = rh.load_checkpoint(checkpoint)
-    resumed, whole = MODELS[name](), MODELS[name]()
-    stages = {"curriculum": CURRICULUM if curriculum else None}
-    history = run(resumed, steps, checkpoint=checkpoint, **stages)
-    expected = run(whole, steps, **stages)
+    saved, _ = load_checkpoint(checkpoint)
+    resumed, whole = new(name), new(name)
+    options = {"curriculum": CURRICULUM if curriculum else None, "schedule": schedule}
+    history = run(resumed, steps, checkpoint=checkpoint, **options)
+    expected = run(whole, steps, **options)
     assert not np.array_equal(saved.flat, whole.flat)
     np.testing.assert_array_equal(resumed.flat, whole.flat)
     same_history(history, expected)
@@ -367,22 +442,23 @@ def test_killed_and_resumed(tmp_path, name, curriculum, at, steps):
 @pytest.mark.parametrize("checkpoint_every", [7, 10, 1000])
 def test_in_two_parts_is_the_same_as_at_once(tmp_path, name, checkpoint_every):
     """steps, progress, checkpoint and checkpoint_every are not part of the run's identity."""
-    path, parts, whole = tmp_path / "run.npz", MODELS[name](), MODELS[name]()
+    path, parts, whole = tmp_path / "run.npz", new(name), new(name)
     first = run(parts, 25, checkpoint=path, checkpoint_every=checkpoint_every)
     assert first.step.tolist() == [10, 20, 25]
     path = path.rename(tmp_path / "moved.npz")
-    history = run(MODELS[name](), 40, checkpoint=str(path), checkpoint_every=3)
+    history = run(new(name), 40, checkpoint=str(path), checkpoint_every=3)
     expected = run(whole, 40)
     same_history(history, expected)
-    np.testing.assert_array_equal(rh.load_checkpoint(path)[0].flat, whole.flat)
+    np.testing.assert_array_equal(load_checkpoint(path)[0].flat, whole.flat)
     assert history.seconds[0] == first.seconds[0]  # seconds add up
-    done = MODELS[name]()
+    done = new(name)
     same_history(run(done, 40, checkpoint=path), expected)  # a finished run is only loaded
     np.testing.assert_array_equal(done.flat, whole.flat)
 
 
 def test_asking_for_the_step_at_which_it_was_interrupted(tmp_path):
-    """A run for 1000 steps stops at 27, after the checkpoint of step 20 or 15; then that many steps are asked for."""
+    """A run for 1000 steps stops at 27, after the checkpoint of step 20 or 15; then that many steps
+    are asked for."""
 
     def stop(step):
         if step == 27:
@@ -397,8 +473,9 @@ def test_asking_for_the_step_at_which_it_was_interrupted(tmp_path):
 
 
 OTHER_RUNS = {
-    "batch_size": 9, "learning_rate": 2e-3, "warmup": 6, "clip_norm": None, "seed": 1, "eval_every": 11,
-    "eval_examples": 51, "curriculum": CURRICULUM, "patience": 100, "workers": 2, "task": rh.NthFarthest(2, 2, dims=3),
+    "batch_size": 9, "learning_rate": 2e-3, "warmup": 6, "clip_norm": None, "seed": 1,
+    "eval_every": 11, "eval_examples": 51, "curriculum": CURRICULUM, "patience": 100, "workers": 2,
+    "task": NthFarthest(2, 2, dims=3), "schedule": "decay",
 }  # fmt: skip
 
 
@@ -413,7 +490,7 @@ def finished(tmp_path_factory):
 def test_the_checkpoint_of_another_run_is_refused(finished, argument):
     model, file = lstm(), finished.read_bytes()
     before = model.flat.copy()
-    with pytest.raises(rh.CheckpointError, match="another run"):
+    with pytest.raises(CheckpointError, match="another run"):
         run(model, 30, checkpoint=finished, **{argument: OTHER_RUNS[argument]})
     np.testing.assert_array_equal(model.flat, before)
     assert finished.read_bytes() == file
@@ -423,45 +500,61 @@ def test_the_checkpoint_of_another_run_is_refused(finished, argument):
 @pytest.mark.parametrize(
     "model",
     [
-        MODELS["core"](), lstm(seed=1), lstm(dtype=np.float64), lstm(readout_sizes=(3,)),
-        rh.LSTM(SMALL.input_size, 9, SMALL.output_size),
+        new("core"), new("normed lstm"), lstm(seed=1), lstm(dtype=np.float64),
+        lstm(readout_sizes=(3,)), lstm(hidden_size=9),
     ],
     ids=repr,
 )  # fmt: skip
 def test_the_checkpoint_of_another_model_is_refused(finished, model):
-    with pytest.raises(rh.CheckpointError, match="another run"):
+    with pytest.raises(CheckpointError, match="another run"):
         run(model, 30, checkpoint=finished)
 
 
+def test_with_a_decay_how_long_it_is_says_which_run_it_is(tmp_path):
+    """Not so without one: then the same path is gone all the way, only further."""
+    path = tmp_path / "run.npz"
+    identity = lambda steps, kind: training.Run(lstm(), SMALL, steps, schedule=kind).identity
+    assert identity(20, "constant") == identity(30, "constant")
+    assert len({identity(20, "constant"), identity(20, "decay"), identity(30, "decay")}) == 3
+    history = run(lstm(), 20, checkpoint=path, schedule="decay")
+    for steps, schedule in ((30, "decay"), (20, "constant"), (10, "decay")):
+        with pytest.raises(CheckpointError, match="another run"):
+            run(lstm(), steps, checkpoint=path, schedule=schedule)
+    same_history(run(lstm(), 20, checkpoint=path, schedule="decay"), history)
+    assert json.loads(identity(20, "constant"))[-1] == 1  # the workers: as without a schedule
+
+
 def test_checkpoints_that_no_run_can_go_on_from(finished, tmp_path):
-    with pytest.raises(rh.CheckpointError, match="20.*10"):
+    with pytest.raises(CheckpointError, match="20.*10"):
         run(lstm(), 10, checkpoint=finished)  # it is past that
-    rh.save_checkpoint(tmp_path / "model.npz", lstm())
-    with pytest.raises(rh.CheckpointError, match="run"):
+    save_checkpoint(tmp_path / "model.npz", lstm())
+    with pytest.raises(CheckpointError, match="run"):
         run(lstm(), 10, checkpoint=tmp_path / "model.npz")
     (tmp_path / "text.npz").write_text("step,loss")
-    with pytest.raises(rh.CheckpointError):
+    with pytest.raises(CheckpointError):
         run(lstm(), 10, checkpoint=tmp_path / "text.npz")
     assert (tmp_path / "text.npz").read_text() == "step,loss"
 
 
 def test_numpy_sizes_train(tmp_path):
     """Constructors take NumPy's whole numbers; so do train and its checkpoints."""
-    model = rh.LSTM(np.int64(SMALL.input_size), np.int64(8), np.int64(2), seed=np.int64(0))
-    run(model, np.int64(5), batch_size=np.int64(8), seed=np.int64(0), checkpoint=tmp_path / "run.npz")
+    model = LSTM(np.int64(SMALL.input_size), np.int64(5), np.int64(2), seed=np.int64(3))
+    sizes = {"batch_size": np.int64(8), "seed": np.int64(0)}
+    run(model, np.int64(5), checkpoint=tmp_path / "run.npz", **sizes)
     expected = lstm()
     run(expected, 5)
     np.testing.assert_array_equal(model.flat, expected.flat)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # When the numbers go wrong
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 @each_model
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_nan_stops_the_run_and_keeps_the_last_good_parameters(name, poison):
-    """A parameter is poisoned as step 6 begins: steps 1..5 had finite losses, the last at the parameters of step 4."""
-    model, good = MODELS[name](), []
+    """A parameter is poisoned as step 6 begins: steps 1..5 had finite losses, the last at the
+    parameters of step 4."""
+    model, good = new(name), []
 
     def hook(step):
         good.append(model.flat.copy())
@@ -480,7 +573,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_parameters(name, poison):
 def test_a_learning_rate_that_is_far_too_large(name):
     """Whatever overflows, and whenever: an error, and parameters that are finite."""
     for steps in (1, 2, 5):
-        model = MODELS[name]()
+        model = new(name)
         with pytest.raises(FloatingPointError, match="step"), np.errstate(all="ignore"):
             run(model, steps, learning_rate=1e39, warmup=0)
         assert np.isfinite(model.flat).all()
@@ -493,7 +586,7 @@ def test_no_checkpoint_holds_nan(tmp_path):
         with pytest.raises(FloatingPointError, match="step"), np.errstate(all="ignore"):
             run(lstm(), 10, learning_rate=1e39, warmup=0, checkpoint=path, checkpoint_every=1)
     if path.exists():
-        assert np.isfinite(rh.load_checkpoint(path)[0].flat).all()
+        assert np.isfinite(load_checkpoint(path)[0].flat).all()
 
 
 def test_a_task_that_raises_leaves_good_parameters():
@@ -509,12 +602,13 @@ def test_a_task_that_raises_leaves_good_parameters():
 
 
 def test_gradients_too_long_to_square_in_float32_are_clipped_or_stopped():
-    """Targets of 1e18: the gradient is finite, its square is not in float32. Either way no parameter is lost."""
+    """Targets of 1e18: the gradient is finite, its square is not in float32. Either way no
+    parameter is lost."""
 
     class Huge(Fixed):
         def __init__(self):
             super().__init__("number")
-            self.batch = rh.Batch(self.batch.inputs, 1e18 * np.ones_like(self.batch.targets))
+            self.batch = Batch(self.batch.inputs, 1e18 * np.ones_like(self.batch.targets))
 
     model = lstm()
     try:
@@ -525,10 +619,11 @@ def test_gradients_too_long_to_square_in_float32_are_clipped_or_stopped():
     assert np.isfinite(model.flat).all()
 
 
-def test_a_mix_of_sizes_is_scored_at_the_largest():
-    mix, fixed = (rh.ProgramEvaluation("copy", 1, 3, sizes=sizes) for sizes in ("mix", "fixed"))
-    model = rh.LSTM(mix.input_size, 8, mix.output_size)
-    assert rh.evaluate(model, mix, 200) == rh.evaluate(model, fixed, 200)
-    inputs, targets = fixed.sample(50, np.random.default_rng([0, 1]))  # the held-out set of a run with seed 0
+@pytest.mark.parametrize("sizes", ["mix", "batch"])
+def test_a_mix_of_sizes_is_scored_at_the_largest(sizes):
+    mix, fixed = (ProgramEvaluation("copy", 1, 3, sizes=kind) for kind in (sizes, "fixed"))
+    model = LSTM(mix.input_size, 8, mix.output_size)
+    assert evaluate(model, mix, 200) == evaluate(model, fixed, 200)
+    held_out = fixed.sample(50, np.random.default_rng([0, 1]))  # of a run with seed 0
     history = run(model, 10, mix)
-    assert history.loss[-1] == pytest.approx(model.loss_and_grads(rh.Batch(inputs, targets))[0], rel=1e-5)
+    assert history.loss[-1] == pytest.approx(model.loss_and_grads(held_out)[0], rel=1e-5)

@@ -1,0 +1,106 @@
+"""What the tools of the study share: runs as data, made two at a time here, on a cluster or as an
+array of jobs, and made on where they stopped. run_climb.py and run_tasks.py are the tools."""
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "notebooks" / "results" / "unfinished"
+MILLION = 1_000_000
+
+
+def load(folder, name):
+    """The record of a run, or None."""
+    path = Path(folder, f"{name}.json")
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def stored(folder):
+    """{name: record} of the runs in folder, and of those that are in runs.jsonl already."""
+    lines = (WORK.parent / "runs.jsonl").read_text().splitlines()
+    kept = {record.pop("name"): record for record in map(json.loads, lines)}
+    return kept | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def seconds_of(record):
+    """Processor seconds of a record."""
+    return record["looks"][-1][1] if "looks" in record else record["curve"]["seconds"][-1]
+
+
+def show(runs, records, under_way, describe):
+    """Every run in a line, done, under way or to do; then the hours it took in all."""
+    hours, counts = 0.0, {"done": 0, "running": 0, "to do": 0}
+    for name in runs:
+        state, text, seconds = "to do", "", 0.0
+        if name in records:
+            state, text = "done", describe(records[name])
+            seconds = seconds_of(records[name])
+        elif found := under_way(name):
+            state = "running"
+            text, seconds = found
+        counts[state] += 1
+        hours += seconds / 3600
+        print(f"{name:45}{state:9}{text}")
+    print(", ".join(f"{count} {state}" for state, count in counts.items()), end="; ")
+    print(f"{hours:.1f} processor hours in all")
+
+
+def main(doc, plan, make, under_way, describe):
+    """The command line of a study; returns the exit status. plan(records) gives {name: run} of all
+    runs that can be made, given the records there are, make(name, run, folder, deadline) the record
+    of a run, or None if there is more to do; under_way(folder, name) what is to be said of it."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", metavar="NAME", help="only runs with this in a name")
+    parser.add_argument("--list", action="store_true", help="list the runs and stop")
+    parser.add_argument("--hours", type=float, help="stop after so many hours")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time (default 2)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="on the workers of this cluster")
+    parser.add_argument("--tasks", type=int, default=1, help="share the runs among so many jobs")
+    parser.add_argument("--task", type=int, default=0, help="and make this job's share")
+    parser.add_argument("--folder", type=Path, default=WORK, metavar="DIR", help="work here")
+    options = parser.parse_args()
+    folder = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def chosen(records):
+        runs = plan(records)
+        names = [name for name in runs if options.only in name]
+        return {name: runs[name] for name in names[options.task :: options.tasks]}
+
+    if options.list:
+        records = stored(folder)
+        show(chosen(records), records, lambda name: under_way(folder, name), describe)
+        return 0
+    deadline = options.hours and time.time() + 3600 * options.hours
+    with executor_of(options) as executor:
+        # the reported runs can begin when the search has ended, so look again
+        while not (deadline and time.time() > deadline):
+            records = stored(folder)
+            missing = {name: run for name, run in chosen(records).items() if name not in records}
+            if not missing:
+                break
+            futures = {executor.submit(make, name, run, folder, deadline): name
+                       for name, run in missing.items()}  # fmt: skip
+            start = time.time()
+            for count, future in enumerate(as_completed(futures), 1):
+                record = future.result()
+                text = describe(record) if record else "goes on another day"
+                left = (time.time() - start) / count * (len(futures) - count) / 3600
+                at = f"{count} of {len(futures)}, {left:.1f} h left"
+                print(f"{at:24}{futures[future]}: {text}", flush=True)
+    return 0
+
+
+def executor_of(options):
+    """Where the runs are made."""
+    if options.dask:
+        from distributed import Client
+
+        return Client(options.dask).get_executor()
+    return ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"))
