@@ -9,7 +9,8 @@ F.scaled_dot_product_attention, the input's q, k, v inside the loop or for all s
 weights stored either way round) this is the fastest. The core can also attend the plain way,
 `twin.fused = False`, which is how most public ports have it.
 
-Shapes in the comments: B examples, T steps, I inputs, O outputs, N slots, S slot_size, H hidden units, K heads.
+Shapes in the comments: B examples, T steps, I inputs, O outputs, N slots, S slot_size, H hidden
+units, K heads.
 """
 
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 
 
 def linear(x, weight, bias=None):
-    """x (..., in) @ weight (in, out) + bias (out): F.linear stores its weight the other way round."""
+    """x (..., in) @ weight (in, out) + bias (out): F.linear stores its weight the other way."""
     return F.linear(x, weight.t(), bias)
 
 
@@ -70,15 +71,17 @@ class Twin(nn.Module):
 
 
 class TorchCore(Twin):
-    """RelationalMemoryCore. fused=False: attention as most ports write it, two products and a softmax."""
+    """RelationalMemoryCore. fused=False: attention as most ports write it, two products and a
+    softmax."""
 
     fused = True
 
     def __init__(self, model):
         super().__init__(model)
-        self.heads, self.mlp_layers, self.blocks = model.num_heads, model.mlp_layers, model.num_blocks
+        self.heads, self.mlp_layers = model.num_heads, model.mlp_layers
         self.gated, self.qkv_norm = model.gate_style is not None, model.qkv_norm
-        self.slots, self.share_blocks, sees = model.num_slots, model.share_blocks, None
+        self.slots, sees = model.num_slots, None
+        self.blocks, self.share_blocks = model.num_blocks, model.share_blocks
         if model.attend_to == "self":  # each row itself and the input, the last one
             sees = torch.eye(self.slots + 1, dtype=torch.bool)
             sees[:, -1] = True
@@ -201,5 +204,7 @@ class TorchLSTM(Twin):
 
 def twin(model):
     """The PyTorch twin of a NumPy model: same class of model, same parameters, same dtype."""
-    kinds = {"RelationalMemoryCore": TorchCore, "RelationalRNN": TorchRelationalRNN, "LSTM": TorchLSTM}
+    kinds = {
+        "RelationalMemoryCore": TorchCore, "RelationalRNN": TorchRelationalRNN, "LSTM": TorchLSTM,
+    }  # fmt: skip
     return kinds[type(model).__name__](model)
