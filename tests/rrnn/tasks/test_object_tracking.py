@@ -144,7 +144,8 @@ def test_shortcuts_played_out(sizes):
     inputs, targets = sample(task, size, 7)
     played = {
         "middle of the grid": [], "last place if its own, else middle": [],
-        "mean of all places shown": [], "where it was shown first": [], "mean of its own places": [],
+        "mean of all places shown": [], "where it was shown first": [],
+        "mean of its own places": [],
     }  # fmt: skip
     assert list(task.shortcuts()) == list(played)
     mean = lambda places: [sum(place[i] for place in places) / len(places) for i in (0, 1)]
@@ -205,12 +206,14 @@ def test_describe_tells_the_moves_and_the_answer(task, seed):
 def test_draw(sizes):
     task = ObjectTracking(*sizes)
     inputs, targets = sample(task, 1, 0)
-    (axis, *_) = drawn(task, inputs[0])
+    axes = drawn(task, inputs[0])
+    assert all(axis.get_title() and axis.get_ylabel() for axis in axes)
     x, y = np.rint(targets[0, 0] * (task.grid_size - 1)).astype(int)
     moves, asked = read(task, inputs[0])
-    assert axis.get_title().startswith(f"where is object {asked}? The answer is cell ({x}, {y})")
-    texts = sorted(text.get_text() for text in axis.texts)
-    assert texts == sorted({str(name) for name, _, _ in moves}) and axis.get_ylabel()
+    title = f"where is object {asked}? The answer is cell ({x}, {y})"
+    assert axes[0].get_title().startswith(title)
+    texts = sorted(text.get_text() for text in axes[0].texts)
+    assert texts == sorted({str(name) for name, _, _ in moves})
 
 
 @pytest.mark.parametrize(

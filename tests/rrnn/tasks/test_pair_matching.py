@@ -122,12 +122,12 @@ def test_describe_tells_the_pairs_and_the_answer(task, seed):
 def test_draw(sizes):
     task = PairMatching(*sizes)
     inputs, targets = sample(task, 1, 0)
-    (axis, *_) = drawn(task, inputs[0])
+    axes = drawn(task, inputs[0])
+    assert all(axis.get_title() and axis.get_ylabel() for axis in axes)
     asked = read(task, inputs[0])[1]
-    assert axis.get_title() == f"partner of {asked}? The answer is {targets[0, 0]}"
-    texts = [text.get_text() for text in axis.texts]
+    assert axes[0].get_title() == f"partner of {asked}? The answer is {targets[0, 0]}"
+    texts = [text.get_text() for text in axes[0].texts]
     assert texts[-4:] == [str(asked), str(targets[0, 0]), "asked", "answer"]
-    assert axis.get_ylabel()
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,10 @@ def test_describe_tells_the_values_and_the_answer(task, seed):
 def test_draw(sizes):
     task = Sorting(*sizes)
     inputs, targets = sample(task, 1, 0)
-    (axis, *_) = drawn(task, inputs[0])
-    written = [int(text.get_text()) for text in axis.texts if text.get_text().isdigit()]
+    axes = drawn(task, inputs[0])
+    assert all(axis.get_title() and axis.get_ylabel() for axis in axes)
+    written = [int(text.get_text()) for text in axes[0].texts if text.get_text().isdigit()]
     assert written == read(task, inputs[0]) + targets[0].tolist()
-    assert axis.get_title() and axis.get_ylabel()
 
 
 @pytest.mark.parametrize(

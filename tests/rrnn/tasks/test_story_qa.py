@@ -1,42 +1,38 @@
-"""Story questions against a brute force with dictionaries, for sizes and seeds that hypothesis chooses."""
+"""Story questions against a brute force with dictionaries, for sizes and seeds that hypothesis
+chooses."""
 
 import re
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from task_checks import check_agreement, check_seeds, sample
+from task_checks import assert_even, check_agreement, drawn, few, hot, quick, sample, seeds
 
-from rrnn_helpers import StoryQA
-
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+from rrnn.tasks import StoryQA
 
 
 @st.composite
 def tasks(draw):
-    sizes = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(2, 6)), draw(st.integers(2, 12))
-    return StoryQA(*sizes, two_hop=draw(st.sampled_from([0, 0.5, 1.0])))
+    sizes = st.tuples(*(st.integers(*ends) for ends in ((1, 4), (1, 3), (2, 6), (2, 12))))
+    return StoryQA(*draw(sizes), two_hop=draw(st.sampled_from([0, 0.5, 1.0])))
 
 
 STANDARD = StoryQA()  # one for all tests: it measures its shortcuts once
 
 
 def read(task, inputs_i):
-    """Action, person, object and place (None where there is none) of every step of one example, as encoded."""
+    """Action, person, object and place (None where there is none) of every step of one example, as
+    encoded."""
     cuts = np.cumsum([4, task.num_people, task.num_objects])
-    steps = []
-    for row in inputs_i:
-        one_hots = [part.tolist() for part in np.split(row, cuts)]
-        assert all(sorted(one_hot) in ([0] * len(one_hot), [0] * (len(one_hot) - 1) + [1]) for one_hot in one_hots)
-        steps.append(tuple(one_hot.index(1) if 1 in one_hot else None for one_hot in one_hots))
+    steps = [[hot(part.tolist()) for part in np.split(row, cuts)] for row in inputs_i]
     return [(("went", "took", "dropped", "asked")[action], *rest) for action, *rest in steps]
 
 
 def play(steps):
-    """The world after the facts, with every rule of the world checked on the way: where each person is, who holds what,
-    and where what was dropped lies."""
+    """The world after the facts, with every rule of the world checked on the way: where each person
+    is, who holds what, and where what was dropped lies."""
     at, holds, lies = {}, {}, {}
     for action, person, thing, place in steps:
         if action == "went":
@@ -68,20 +64,20 @@ def brute_force(task, inputs_i):
 
 
 @quick
-@given(tasks(), st.integers(0, 10**6), st.integers(1, 8))
+@given(tasks(), seeds, few)
 def test_targets_oracle_and_brute_force_agree(task, seed, batch_size):
     check_agreement(task, lambda task, inputs_i: [brute_force(task, inputs_i)], seed, batch_size)
 
 
 @quick
-@given(tasks(), st.integers(0, 10**6), st.integers(1, 8))
+@given(tasks(), seeds, few)
 def test_encoding(task, seed, batch_size):
     inputs, targets = sample(task, batch_size, seed)
     assert task.input_size == 4 + task.num_people + task.num_objects + task.num_places
     assert task.output_size == task.num_places and task.target_kind == "class"
     assert task.num_inputs == task.num_facts + 1
     assert inputs.dtype == np.float32 and inputs.shape == (batch_size, task.num_inputs, task.input_size)
-    assert targets.dtype == np.int64 and targets.shape == (batch_size, 1) and task.solve(inputs).dtype == np.int64
+    assert targets.dtype == np.int64 and targets.shape == (batch_size, 1)
     assert targets.min() >= 0 and targets.max() < task.num_places
     for inputs_i in inputs:
         steps = read(task, inputs_i)
@@ -99,15 +95,10 @@ def test_solve_is_always_right(sizes):
 
 
 @quick
-@given(tasks(), st.integers(0, 10**6))
-def test_one_seed_is_one_batch(task, seed):
-    check_seeds(task, seed)
-
-
-@quick
-@given(st.integers(0, 10**6))
+@given(seeds)
 def test_new_names_give_the_answer_under_its_new_name(seed):
-    """People, objects and places are only names: exchanging them exchanges the answers, whoever asks."""
+    """People, objects and places are only names: exchanging them exchanges the answers, whoever
+    asks."""
     task, rng = StoryQA(4, 3, 5, 12, two_hop=0.7), np.random.default_rng(seed)
     inputs, targets = sample(task, 30, seed)
     people, things, places = (rng.permutation(size) for size in (4, 3, 5))
@@ -115,60 +106,53 @@ def test_new_names_give_the_answer_under_its_new_name(seed):
     np.testing.assert_array_equal(task.solve(inputs[..., order]), places.argsort()[targets])
 
 
-def test_solve_reads_the_inputs_only_and_leaves_them_alone():
+def test_the_question_decides():
+    """Another object that was touched, another answer."""
     task = StoryQA(4, 3, 6, 20)
-    inputs, targets = sample(task, 50, 0)
-    kept, order = inputs.copy(), np.random.default_rng(1).permutation(50)
-    np.testing.assert_array_equal(task.solve(inputs[order]), targets[order])
-    np.testing.assert_array_equal(StoryQA(4, 3, 6, 20).solve(inputs.astype(np.float64)), targets)
-    np.testing.assert_array_equal(inputs, kept)
-    with pytest.raises(ValueError, match="inputs must have shape"):
-        task.solve(inputs[:, 1:])
-    # the question decides: another object that was touched, another answer
-    for inputs_i in inputs:
+    for inputs_i in sample(task, 50, 0).inputs:
         at, holds, lies = play(read(task, inputs_i)[:-1])
         for thing in holds.keys() | lies.keys():
             inputs_i[-1, 8:11] = np.eye(3)[thing]
-            assert task.solve(inputs_i[None])[0, 0] == (at[holds[thing]] if thing in holds else lies[thing])
+            right = at[holds[thing]] if thing in holds else lies[thing]
+            assert task.solve(inputs_i[None])[0, 0] == right
 
 
 def test_a_story_by_hand():
     """Held things move along, dropped things stay, and who takes a thing again takes it along."""
-    facts = [(0, 0, -1, 2), (1, 0, 1, -1), (0, 0, -1, 0), (2, 0, 1, -1), (0, 1, -1, 0), (1, 1, 1, -1), (0, 1, -1, 1)]
+    facts = [(0, 0, -1, 2), (1, 0, 1, -1), (0, 0, -1, 0), (2, 0, 1, -1), (0, 1, -1, 0),
+             (1, 1, 1, -1), (0, 1, -1, 1)]  # fmt: skip
     for num_facts, answer in [(2, 2), (3, 0), (4, 0), (5, 0), (6, 0), (7, 1)]:
         story = [*facts[:num_facts], (3, -1, 1, -1)]
-        inputs = np.concatenate(
-            [np.equal.outer(part, np.arange(size)) for part, size in zip(zip(*story), (4, 2, 2, 3))], axis=1
-        ).astype(np.float32)
+        parts = zip(zip(*story), (4, 2, 2, 3))
+        one_hots = [np.equal.outer(part, np.arange(size)) for part, size in parts]
+        inputs = np.concatenate(one_hots, axis=1).astype(np.float32)
         task = StoryQA(2, 2, 3, num_facts)
         assert task.solve(inputs[None]).tolist() == [[answer]] and brute_force(task, inputs) == answer
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # What is drawn evenly
-# ---------------------------------------------------------------------------------------------------------------------
-def assert_even(counts, total):
-    share = 1 / len(counts)
-    assert np.abs(np.array(counts) / total - share).max() <= 4 * np.sqrt(share * (1 - share) / total)
-
-
-@pytest.mark.parametrize("sizes", [(3, 2, 5, 16), (2, 1, 2, 2), (3, 2, 4, 3)])  # the short ones force a "took" often
+# ---------------------------------------------------------------------------------------------
+# the short ones force a "took" often
+@pytest.mark.parametrize("sizes", [(3, 2, 5, 16), (2, 1, 2, 2), (3, 2, 4, 3)])
 @pytest.mark.parametrize("two_hop", [0.0, 1.0])
 def test_answers_names_and_first_walks_are_even(sizes, two_hop):
     task, size = StoryQA(*sizes, two_hop=two_hop), 20_000
     inputs, targets = sample(task, size, 5)
-    assert_even(np.bincount(targets[:, 0], minlength=task.num_places), size)
-    _, people, things, _ = parts = np.split(inputs, np.cumsum([4, task.num_people, task.num_objects]), axis=-1)
-    assert_even((things if two_hop else people)[:, -1].sum(axis=0), size)
-    assert parts[0][:, 0, 0].all()  # the first fact is a "went"
-    assert_even(parts[1][:, 0].sum(axis=0), size)
-    assert_even(parts[3][:, 0].sum(axis=0), size)
+    assert_even(np.bincount(targets[:, 0], minlength=task.num_places))
+    cuts = np.cumsum([4, task.num_people, task.num_objects])
+    action, people, things, places = np.split(inputs, cuts, axis=-1)
+    assert_even((things if two_hop else people)[:, -1].sum(axis=0))
+    assert action[:, 0, 0].all()  # the first fact is a "went"
+    assert_even(people[:, 0].sum(axis=0))
+    assert_even(places[:, 0].sum(axis=0))
 
 
 def test_choices_among_what_is_possible_are_even():
-    """Whoever walks goes to each other place alike; whoever may take something takes each possible thing alike; among
-    touched objects each is asked alike, held or not."""
-    task, turns, taken, asked, questions = StoryQA(3, 2, 4, 12, two_hop=0.5), Counter(), Counter(), Counter(), 0
+    """Whoever walks goes to each other place alike; whoever may take something takes each possible
+    thing alike; among touched objects each is asked alike, held or not."""
+    task, questions = StoryQA(3, 2, 4, 12, two_hop=0.5), 0
+    turns, taken, asked = Counter(), Counter(), Counter()
     inputs, _ = sample(task, 2500, 6)
     for inputs_i in inputs:
         *facts, (_, _, thing, _) = read(task, inputs_i)
@@ -179,7 +163,8 @@ def test_choices_among_what_is_possible_are_even():
                     turns[(place - at[person]) % 4] += 1
                 at[person] = place
             elif action == "took":
-                choices = [(p, o) for p in at for o in (0, 1) if o not in holds and lies.get(o, at[p]) == at[p]]
+                choices = [(p, o) for p in at for o in (0, 1)
+                           if o not in holds and lies.get(o, at[p]) == at[p]]  # fmt: skip
                 if len(choices) == 4:
                     taken[sorted(choices).index((person, what))] += 1
                 holds[what] = person
@@ -192,7 +177,7 @@ def test_choices_among_what_is_possible_are_even():
     assert 0 not in turns
     for counts, kinds in ((turns, 3), (taken, 4), (asked, 2)):
         assert len(counts) == kinds and sum(counts.values()) > 300
-        assert_even(list(counts.values()), sum(counts.values()))
+        assert_even(counts.values())
     assert abs(questions / 2500 - 0.5) < 4 * 0.5 / np.sqrt(2500)
 
 
@@ -202,9 +187,9 @@ def test_share_of_two_hop_questions():
     assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 20_000)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # Shortcuts: the rules played out
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 def played_out(task, inputs_i):
     """The answers of the rules of shortcuts(), chance left out, in their order, by walking through the story."""
     *facts, (_, _, thing, _) = read(task, inputs_i)
@@ -235,24 +220,22 @@ def test_shortcuts_played_out(task):
         assert abs((guesses == targets[:, 0]).mean() - score) < 4 * sigma, rule
 
 
-def test_shortcuts_are_the_same_every_time_and_low():
-    scores = STANDARD.shortcuts()
-    assert scores == StoryQA().shortcuts()
-    assert max(scores.values()) < 0.8
-    assert len(scores) <= 5
+def test_shortcuts_are_low():
+    assert max(STANDARD.shortcuts().values()) < 0.8
     one_hop = StoryQA(num_facts=8, two_hop=0).shortcuts()
     assert one_hop["last place named"] < 0.7 and set(list(one_hop.values())[2:]) == {1}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 # In words and as a picture
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 def retold(task, text):
     """The answer to a described story, from its words alone, and the answer that it gives."""
     *lines, question = text.splitlines()
     at, holds, lies = {}, {}, {}
     for t, line in enumerate(lines, 1):
-        step, person, action, what = re.fullmatch(r"step (\d+): (.+) (went to|took|dropped) (.+)\.", line).groups()
+        form = r"step (\d+): (.+) (went to|took|dropped) (.+)\."
+        step, person, action, what = re.fullmatch(form, line).groups()
         assert int(step) == t
         if action == "went to":
             at[person] = what
@@ -261,11 +244,13 @@ def retold(task, text):
         else:
             lies[what] = at[holds.pop(what)]
     asked, answer = re.fullmatch(r"Where is (.+)\? In (.+)\.", question).groups()
-    return at[asked] if asked in at else at[holds[asked]] if asked in holds else lies[asked], answer
+    if asked in at:
+        return at[asked], answer
+    return at[holds[asked]] if asked in holds else lies[asked], answer
 
 
 @quick
-@given(tasks(), st.integers(0, 10**6))
+@given(tasks(), seeds)
 def test_describe_tells_the_story_and_the_answer(task, seed):
     inputs, targets = sample(task, 1, seed)
     text = task.describe(inputs[0])
@@ -285,32 +270,33 @@ def test_names():
         assert by_words == answer
     for name in ("person 9", "person 12", "object 30", "place 11"):
         assert any(re.search(rf"\b{name}\b", text) for text in texts)
-    assert not re.search(r"(person|object) [1-8]\b|place ([1-9]|10)\b|place 31", "\n".join(texts))
+    never = r"(person|object) [1-8]\b|place ([1-9]|10)\b|place 31"  # these have names
+    assert not re.search(never, "\n".join(texts))
 
 
-TASKS = [STANDARD, StoryQA(1, 1, 2, 2), StoryQA(9, 9, 12, 45), StoryQA(12, 12, 12, 25), StoryQA(two_hop=0.0)]
-
-
-@pytest.mark.parametrize("task", TASKS, ids=repr)
+@pytest.mark.parametrize(
+    "task",
+    [STANDARD, StoryQA(1, 1, 2, 2), StoryQA(9, 9, 12, 45), StoryQA(12, 12, 12, 25),
+     StoryQA(two_hop=0.0)],
+    ids=repr,
+)  # fmt: skip
 def test_draw(task):
-    from matplotlib.figure import Figure
-
     inputs, targets = sample(task, 1, 0)
-    figure = task.draw(inputs[0])
-    assert isinstance(figure, Figure)
-    figure.draw_without_rendering()
-    (axis,) = figure.axes
-    assert axis.get_xlabel() == "step" and len(axis.get_yticklabels()) == task.num_people + task.num_objects
+    (axis,) = drawn(task, inputs[0])
+    rows = axis.get_yticklabels()
+    assert axis.get_xlabel() == "step" and len(rows) == task.num_people + task.num_objects
     assert axis.get_title().splitlines()[0] == task.describe(inputs[0]).splitlines()[-1]
-    (asked,) = [label.get_text() for label in axis.get_yticklabels() if label.get_fontweight() == "bold"]
+    (asked,) = [label.get_text() for label in rows if label.get_fontweight() == "bold"]
     assert f"Where is {asked}?" in axis.get_title()
-    letters = [text.get_text() for text in axis.texts if text.get_position()[0] == task.num_inputs]
-    name = task._called("place", targets[0, 0])
-    assert letters[0] in (name[4:5].upper(), name.split()[-1]) and not any(letters[1:])  # the answer, and only that
-    everything = [axis.title, axis.xaxis.label, *axis.get_xticklabels(), *axis.get_yticklabels(), axis.get_legend()]
-    for artist in everything:
+    letters = [text.get_text() for text in axis.texts
+               if text.get_position()[0] == task.num_inputs]  # fmt: skip
+    name = task.names("place")[targets[0, 0]]
+    assert letters[0] in (name[4:5].upper(), name.split()[-1])  # the answer, and only that
+    assert not any(letters[1:])
+    edges = axis.figure.bbox
+    for artist in [axis.title, axis.xaxis.label, *axis.get_xticklabels(), *rows, axis.get_legend()]:
         box = artist.get_window_extent()
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, artist
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= edges.x1 and box.y1 <= edges.y1, artist
 
 
 @pytest.mark.parametrize(
@@ -323,7 +309,7 @@ def test_draw(task):
         ({"num_people": 2.0}, TypeError, "num_people must be a whole number, got 2.0"),
         ({"num_facts": True}, TypeError, "num_facts must be a whole number, got True"),
         ({"two_hop": -0.1}, ValueError, "two_hop must be at least 0, got -0.1"),
-        ({"two_hop": 1.5}, ValueError, "two_hop must be from 0 to 1, the share of two-hop questions, got 1.5"),
+        ({"two_hop": 1.5}, ValueError, "two_hop must be at most 1, got 1.5"),
         ({"two_hop": "all"}, TypeError, "two_hop must be a number, got 'all'"),
         ({"two_hop": np.nan}, ValueError, "two_hop must be a finite number, got nan"),
     ],
@@ -333,19 +319,6 @@ def test_bad_sizes_are_refused(sizes, error, message):
         StoryQA(**sizes)
 
 
-def test_bad_calls_are_refused():
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        StoryQA().sample(0, np.random.default_rng(0))
-    with pytest.raises(TypeError, match="rng must be"):
-        StoryQA().sample(3, 0)
-    for method in (StoryQA().describe, StoryQA().draw):
-        with pytest.raises(ValueError, match="inputs_i must have"):
-            method(np.zeros((16, 14)))
-
-
-def test_repr_makes_the_task_again():
-    assert repr(StoryQA()) == "StoryQA(num_people=3, num_objects=2, num_places=5, num_facts=16, two_hop=1.0)"
-    for task in (StoryQA(), StoryQA(4, 1, 2, 3, two_hop=0), StoryQA(num_facts=40, two_hop=0.25)):
-        again = eval(repr(task), {"StoryQA": StoryQA})
-        assert repr(again) == repr(task)
-        np.testing.assert_array_equal(sample(again, 5, 0).inputs, sample(task, 5, 0).inputs)
+def test_repr_says_every_size():
+    said = "num_people=3, num_objects=2, num_places=5, num_facts=16, two_hop=1.0"
+    assert repr(StoryQA()) == f"StoryQA({said})"
