@@ -236,7 +236,8 @@ class LayerNorm(Layer):
         if not s.all():  # a square was too large for its kind of number
             top = np.maximum(np.abs(flat).max(axis=1), 1)
             small = flat / top[:, None]
-            s[:] = 1 / np.sqrt(np.vecdot(small, small) + self.size * EPSILON / top / top) / top
+            square = np.vecdot(small, small) + self.size * EPSILON / top / top
+            s[:] = 1 / np.sqrt(square) / top
         flat *= s[:, None]
         np.multiply(x, self.gain, out=y)
         y += self.shift

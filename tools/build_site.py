@@ -114,9 +114,11 @@ class Page(IPythonRenderer):
             exporter.register_filter("markdown2html", self.markdown)
             return exporter.from_filename(str(self.file))[0]
         if self.file.is_dir():
-            inside = [*self.file.glob("*.py"), *(path.parent for path in self.file.glob("*/*.py"))]
-            links = [f"- [{path.name}]({path.name})" for path in sorted(set(inside))]
-            return self.markdown("\n".join([f"# {self.file.name}", "", *links]))
+            paths = [path for path in sorted(self.file.iterdir()) if path.name[0] not in "._"]
+            links = {path: f"[{path.name}]({path.name})" for path in paths}
+            links |= {path: f"`{path.name}`" for path in paths if path.suffix not in ("", ".py")}
+            lines = "\n".join(f"- {link}" for link in links.values())
+            return self.markdown(f"# {self.file.name}\n\n{lines}")
         text = self.file.read_text(encoding="utf-8")
         if self.file.suffix == ".md":
             return self.markdown(text)
@@ -215,13 +217,13 @@ def build(paths, out, root=ROOT):
             continue
         page = Page(path, root)
         body = page.body()
-        contents = [(title_of(file), relative(page_name(file), root)) for file in notebooks]
+        listed = notebooks if path == home else []
         text = template.render(
             title=title_of(path),
             series=title_of(home),
             home="" if path == home else relative(page_name(home), page.folder),
             style=relative(root / "style.css", page.folder),
-            contents=contents if path == home else [],
+            contents=[(title_of(file), relative(page_name(file), root)) for file in listed],
             sections=[(title, name) for level, title, name in page.headings if level == 2],
             body=body,
         )
@@ -243,8 +245,8 @@ def build_all(out, root=ROOT):
 
 
 def main(arguments=None):
-    style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="default: everything")
     where = ROOT / "build" / "site"
     parser.add_argument("--out", type=Path, default=where, help="default: build/site")

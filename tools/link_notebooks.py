@@ -126,7 +126,7 @@ def main(arguments=None):
     """The command line; returns the exit status."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="default: notebooks/")
     options = parser.parse_args(arguments)
     try:

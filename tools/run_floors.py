@@ -1,7 +1,7 @@
 """Run the unit tests with the oldest packages that pyproject.toml allows, on the oldest Python.
 
-    python tools/run_floors.py               # what has a lower bound there is installed at that bound
-    python tools/run_floors.py --notebooks   # the notebooks too, without comparing their outputs
+    python tools/run_floors.py              # each package is installed at its lower bound
+    python tools/run_floors.py --notebooks  # the notebooks too, without comparing their outputs
 
 uv chooses the packages, in environments that are thrown away.
 """

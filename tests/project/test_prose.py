@@ -161,44 +161,29 @@ def write(folder, text):
     return folder / "README.md", folder / "a.ipynb"
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "[x](missing.md)",
-        "[x](README.md#none)",
-        "[x](#None)",
-        "[x](a.ipynb#two-words)",
-        "![a picture](missing.png)",
-        '<a href="missing.md">x</a>',
-    ],
-)
+DEAD_LINKS = ["[x](missing.md)", "[x](README.md#none)", "[x](#None)", "[x](a.ipynb#two-words)"]
+DEAD_LINKS += ["![a picture](missing.png)", '<a href="missing.md">x</a>']
+UNKNOWN = ["rh.trian", "np.linalg.nrom(x)", "run_experimens(...)", "RelationalMemoryCor"]
+UNKNOWN += ["rh.LSTM.stepp()", "make tests", "python tools/run_experimens.py --list"]
+
+
+@pytest.mark.parametrize("fault", DEAD_LINKS)
 def test_a_dead_link_is_found(tmp_path, fault):
-    right = "# One\n\n## Two words\n\n[a](README.md) [b](README.md#two-words) [c](a.ipynb#Two-words) "
-    right += "[d](https://x.org)\n\n"
+    right = "# One\n\n## Two words\n\n[a](README.md) [b](README.md#two-words) [d](https://x.org) "
+    right += "[c](a.ipynb#Two-words)\n\n"
     assert not [fault for path in write(tmp_path, right) for fault in find_dead_links(path)]
     text, notebook = write(tmp_path, right + fault)
     assert len(list(find_dead_links(text))) == len(list(find_dead_links(notebook))) == 1
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "`rh.trian`",
-        "`np.linalg.nrom(x)`",
-        "`run_experimens(...)`",
-        "`RelationalMemoryCor`",
-        "`rh.LSTM.stepp()`",
-        "`make tests`",
-        "`python tools/run_experimens.py --list`",
-    ],
-)
+@pytest.mark.parametrize("fault", UNKNOWN)
 def test_an_unknown_name_is_found(tmp_path, known, fault):
     right = "`rh.train` `np.linalg.norm(x)` `run_experiments(...)` `LSTM` `my_step(x)` `make test` "
     right += "`tools/run_experiments.py --list` make it\n\n    Unknown(1)\n\n"
     text, notebook = write(tmp_path, right)
     assert not list(find_unknown_names(notebook, known))
     assert len(list(find_unknown_names(text, known))) == 1  # my_step is known in the notebook only
-    assert len(list(find_unknown_names(write(tmp_path, right + fault)[1], known))) == 1
+    assert len(list(find_unknown_names(write(tmp_path, f"{right}`{fault}`")[1], known))) == 1
 
 
 def test_a_wrong_spelling_is_found(tmp_path, capsys):

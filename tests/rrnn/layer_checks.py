@@ -1,5 +1,5 @@
-"""A layer alone: given parameters and arrays as a model gives them, and its way back asked of its
-way forward, entry by entry."""
+"""A layer alone: given parameters and arrays as a model gives them; its way forward beside the same
+in words, its way back asked of its way forward, entry by entry."""
 
 import numpy as np
 
@@ -25,32 +25,25 @@ def numbers(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(dtype)
 
 
-def along(layer):
-    """The ways of a layer that is given x at each step: forward, and back from the last step."""
-
-    def forward(x):
-        return [layer.forward(t, x_t) for t, x_t in enumerate(x)]
-
-    def backward(dy):
-        back = [layer.backward(t, dy[t]).copy() for t in reversed(range(len(dy)))]
-        return {"x": back[::-1]}
-
-    return forward, backward
+def close(actual, right):
+    np.testing.assert_allclose(actual, right, rtol=1e-11, atol=1e-12)
 
 
-def check_way_back(home, inputs, forward, backward):
+def check_layer(home, inputs, forward, right, backward):
     """inputs {name: array, or list of arrays, one a step}. forward(**inputs) returns the outputs of
-    all steps as a list, backward(their gradients) those of some inputs {name: ...}, with NaN where
-    none is promised. They and the gradient of every parameter must be central differences."""
-
-    def copies():
-        return {name: [np.array(step) for step in value] for name, value in inputs.items()}
+    all steps, and right(**inputs) the same in words; backward(their gradients) returns those of
+    some inputs {name: ...}, with NaN where none is promised. They and the gradient of every
+    parameter must be central differences."""
 
     def run():
         home.begin()  # a layer may write on what it gets: it gets copies
-        return forward(**copies())
+        copies = {name: [np.array(step) for step in value] for name, value in inputs.items()}
+        return list(forward(**copies))
 
-    d = [numbers(*y.shape, seed=5 + t) for t, y in enumerate(run())]
+    d = []
+    for t, (y, expected) in enumerate(zip(run(), right(**inputs), strict=True)):
+        close(y, expected)
+        d.append(numbers(*y.shape, seed=5 + t))
 
     def value():
         return sum(np.vdot(d_t, y) for d_t, y in zip(d, run(), strict=True))
@@ -64,12 +57,11 @@ def check_way_back(home, inputs, forward, backward):
     compared |= {name: (inputs[name], given) for name, given in exact.items()}
     for name, (arrays, given) in compared.items():
         for array, gradient in zip(arrays, given, strict=True):
-            assert array.shape == gradient.shape, name
             numeric = np.array([slope(value, array, i) for i in np.ndindex(array.shape)])
             asked = ~np.isnan(gradient.ravel())
-            assert asked.any() or name != "parameters" or not gradient.size, name
-            right = numeric[asked]
-            np.testing.assert_allclose(gradient.ravel()[asked], right, 1e-6, 2e-8, err_msg=name)
+            assert asked.all() or name != "parameters"
+            found, differences = gradient.ravel()[asked], numeric[asked]
+            np.testing.assert_allclose(found, differences, 1e-6, 2e-8, err_msg=name)
 
 
 def slope(value, array, index, step=1e-5):

@@ -1,7 +1,10 @@
 """Bad arguments raise ValueError or TypeError at once, naming the argument, and the value or what
 would be right."""
 
+import inspect
+import itertools
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from models import core, lstm, rrnn
 
 import rrnn_helpers as rh
 from rrnn.checks import Dtype, Number, OneOf, OrNone, Rng, Whole, Wholes, checked, floats, real
+from rrnn.training import Run
 
 RNG = np.random.default_rng(0)
 TASK = rh.NthFarthest(2, 3)
@@ -63,71 +67,51 @@ def put(value, array=X):
     return array
 
 
+# {call: (its checks, arguments of 1 at least, arguments of 0 at least)}
+SIZES = "num_slots slot_size num_heads"
+CHECKED = {
+    core:
+        (rh.RelationalMemoryCore, f"input_size output_size num_blocks {SIZES}", "mlp_layers seed"),
+    rrnn: (rh.RelationalRNN, f"input_size hidden_size output_size {SIZES}", "seed"),
+    lstm: (rh.LSTM, "input_size hidden_size output_size", "seed"),
+    partial(rh.RelationalMemory, num_slots=3, slot_size=8, num_heads=2):
+        (rh.RelationalMemory, f"input_size {SIZES}", "seed"),
+    partial(rh.RelationalRNNCell, input_size=5, hidden_size=6):
+        (rh.RelationalRNNCell, f"input_size hidden_size {SIZES}", "seed"),
+    partial(PART.initial_memory, batch_size=2): (PART.initial_memory, "batch_size", ""),
+    partial(rh.orthogonal, size=2, rng=RNG): (rh.orthogonal, "size", ""),
+    check: (rh.check_gradients, "per_parameter", ""),
+    train: (Run, "steps batch_size eval_every eval_examples patience workers", "warmup seed"),
+    partial(rh.train, MODEL, TASK, 1): (rh.train, "checkpoint_every", ""),
+    partial(rh.evaluate, MODEL, TASK): (rh.evaluate, "examples", "seed"),
+    adam: (rh.Adam, "", ""),
+}  # fmt: skip
 T, V = TypeError, ValueError
 NOT_TASK = "task.*NthFarthest"
 # (call, error, what the message must say in this order: the argument, the value, what is right)
 BAD_CALLS = [
-    # sizes of the models
-    (lambda: core(0), V, "input_size.*at least 1.*0"),
-    (lambda: core(3.0), T, "input_size.*whole number.*3.0"),
-    (lambda: core(True), T, "input_size.*whole number.*True"),
-    (lambda: core("3"), T, "input_size.*whole number.*'3'"),
-    (lambda: core(None), T, "input_size.*whole number.*None"),
-    (lambda: core(np.ones(1, int)), T, "input_size.*whole number"),
-    (lambda: core(3, -1), V, "output_size.*at least 1.*-1"),
-    (lambda: core(3, 2.5), T, "output_size.*whole number.*2.5"),
-    (lambda: core(num_slots=0), V, "num_slots.*at least 1.*0"),
-    (lambda: core(num_slots=np.float64(2)), T, "num_slots.*whole number"),
+    # the models
     (lambda: core(num_slots=10), V, "num_slots.*5.*identity.*10"),
-    (lambda: core(slot_size=0), V, "slot_size.*at least 1"),
     (lambda: core(slot_size=7), V, "slot_size.*num_heads.*7.*2"),
-    (lambda: core(num_heads=0), V, "num_heads.*at least 1"),
     (lambda: core(num_heads=3), V, "slot_size.*num_heads.*4.*3"),
-    (lambda: core(num_heads=np.nan), T, "num_heads.*whole number.*nan"),
-    (lambda: core(mlp_layers=-1), V, "mlp_layers.*at least 0.*-1"),
-    (lambda: core(mlp_layers=False), T, "mlp_layers.*False"),
-    (lambda: core(num_blocks=0), V, "num_blocks.*at least 1.*0"),
-    (lambda: core(num_slots=3, colour=1), T, "RelationalMemoryCore.*unexpected.*colour"),
+    (lambda: core(colour=1), T, "RelationalMemoryCore.*unexpected.*colour"),
     (lambda: rh.RelationalMemoryCore(3), T, "RelationalMemoryCore.*missing.*output_size"),
     (lambda: rh.LSTM(3, 4, 2, True), T, "LSTM.*too many positional"),
     (lambda: core(share_blocks=1), V, "share_blocks.*True, False.*1"),
-    (lambda: core(share_blocks=None), V, "share_blocks.*True, False.*None"),
     (lambda: core(attend_to="none"), V, "attend_to.*'all', 'self'.*'none'"),
     (lambda: core(gate_style="lstm"), V, "gate_style.*unit.*memory.*None.*lstm"),
     (lambda: core(gate_style=False), V, "gate_style.*unit.*False"),
-    (lambda: core(gate_style=["unit"]), V, "gate_style.*unit"),
-    (lambda: core(gate_style=np.zeros(2)), V, "gate_style.*unit"),
-    (lambda: core(qkv_norm="yes"), V, "qkv_norm.*True.*False.*yes"),
     (lambda: core(qkv_norm=1), V, "qkv_norm.*True.*False.*1"),
     (lambda: core(initial_memory="ones"), V, "initial_memory.*identity.*zeros.*random.*ones"),
-    (lambda: core(initial_memory=None), V, "initial_memory.*identity.*None"),
     (lambda: core(forget_bias=np.nan), V, "forget_bias.*nan"),
-    (lambda: core(forget_bias="1"), T, "forget_bias.*'1'"),
-    (lambda: core(input_bias=None), T, "input_bias.*None"),
-    (lambda: core(input_bias=np.zeros(8)), T, "input_bias.*number"),
-    (lambda: core(readout_sizes=5), T, "readout_sizes.*5"),
-    (lambda: core(readout_sizes="64"), T, "readout_sizes.*64"),
     (lambda: core(readout_sizes=(5, 0)), V, "readout_sizes.*at least 1.*0"),
-    (lambda: core(readout_sizes=(5.5,)), T, "readout_sizes.*5.5"),
-    (lambda: core(readout_sizes=None), T, "readout_sizes.*None"),
-    (lambda: core(seed=-1), V, "seed.*at least 0.*-1"),
-    (lambda: core(seed=None), T, "seed.*None"),
-    (lambda: core(seed=1.5), T, "seed.*1.5"),
-    (lambda: core(dtype="int32"), T, "dtype.*float32.*float64.*int32"),
-    (lambda: core(dtype=np.float16), T, "dtype.*float32.*float64.*float16"),
-    (lambda: core(dtype=None), T, "dtype.*float32.*None"),
-    (lambda: core(dtype="real"), T, "dtype.*float32.*real"),
-    (lambda: core(dtype=complex), T, "dtype.*float32.*complex"),
-    (lambda: rrnn(hidden_size=0), V, "hidden_size.*at least 1.*0"),
     (lambda: rrnn(num_heads=3), V, "slot_size.*num_heads.*4.*3"),
     (lambda: rrnn(num_slots=10), V, "num_slots.*5.*identity.*10"),
-    (lambda: rrnn(initial_memory="eye"), V, "initial_memory.*identity.*eye"),
-    (lambda: rrnn(output_size=[2]), T, r"output_size.*\[2\]"),
-    (lambda: rrnn(readout_sizes=({},)), T, "readout_sizes.*{}"),
-    (lambda: rrnn(dtype=int), T, "dtype.*float32"),
     (lambda: rrnn(use_lstm="no"), V, "use_lstm.*True, False.*'no'"),
     (lambda: lstm(layer_norm="yes"), V, "layer_norm.*True, False.*'yes'"),
-    (lambda: lstm(layer_norm=0), V, "layer_norm.*True, False.*0"),
+    (lambda: rh.RelationalMemory(3, 8, 5), V, "slot_size.*num_heads.*8.*5"),
+    (lambda: rh.RelationalRNNCell(5, 6, 3, 8, 3), V, "slot_size.*num_heads.*8.*3"),
+    # statistics
     (lambda: rh.mean_interval([0.5]), V, "values.*two or more.*1"),
     (lambda: rh.mean_interval([0.5, np.nan]), V, "values.*finite"),
     (lambda: rh.mean_interval([[0.5, 0.6]]), V, "values.*1 ax"),
@@ -143,18 +127,6 @@ BAD_CALLS = [
     (lambda: rh.load_records("nowhere"), V, "folder.*nowhere"),
     (lambda: intervals([1.0]), V, "values.*two or more"),
     (lambda: intervals([1.0, 2.0], columns=0), V, "columns.*at least 1"),
-    (lambda: lstm(hidden_size=-4), V, "hidden_size.*at least 1.*-4"),
-    (lambda: lstm(input_size=1j), T, "input_size.*1j"),
-    (lambda: lstm(output_size=0), V, "output_size.*at least 1.*0"),
-    (lambda: lstm(readout_sizes=[None]), T, "readout_sizes.*None"),
-    (lambda: lstm(seed=True), T, "seed.*True"),
-    (lambda: rh.RelationalMemory(0, 8, 2), V, "num_slots.*at least 1.*0"),
-    (lambda: rh.RelationalMemory(3, 8, 5), V, "slot_size.*num_heads.*8.*5"),
-    (lambda: rh.RelationalMemory(3, 8, 2, 0), V, "input_size.*at least 1.*0"),
-    (lambda: rh.RelationalMemory(3, 8, 2, seed="0"), T, "seed.*'0'"),
-    (lambda: rh.RelationalRNNCell(5, 6, 3, 8, 3), V, "slot_size.*num_heads.*8.*3"),
-    (lambda: rh.RelationalRNNCell(5, 6.5), T, "hidden_size.*6.5"),
-    (lambda: rh.RelationalRNNCell(5, 6, dtype=np.int64), T, "dtype.*float32"),
     # what the models are given
     (lambda: MODEL.forward(X[0]), V, "sequence.*3 axes.*(3, 9)"),
     (lambda: MODEL.forward(X[None]), V, "sequence.*3 axes"),
@@ -206,14 +178,10 @@ BAD_CALLS = [
     (lambda: loss(targets=np.full((4, 1, 2), 1e39)), V, "targets.*finite.*float32"),
     (lambda: loss(targets=np.zeros((4, 1, 2), complex)), T, "targets.*real numbers"),
     (lambda: loss(workers=0), V, "workers.*at least 1.*0"),
-    (lambda: loss(workers=1.5), T, "workers.*1.5"),
-    (lambda: loss(workers=True), T, "workers.*True"),
     (lambda: MODEL.loss_and_grads(X), T, "batch.*Batch.*ndarray"),
     (lambda: MODEL.loss_and_grads(None), T, "batch.*Batch.*None"),
     (lambda: MODEL.loss_and_grads((X, X, X)), T, "batch.*Batch"),
     # the memory and the cell, step by step
-    (lambda: PART.initial_memory(0), V, "batch_size.*at least 1.*0"),
-    (lambda: PART.initial_memory(2.0), T, "batch_size.*2.0"),
     (lambda: PART.initial_memory(2, "ones"), V, "initial_memory|kind.*identity.*ones"),
     (lambda: rh.RelationalMemory(10, 8, 2).initial_memory(1), V, "num_slots.*9.*10"),
     (lambda: PART.forward(M[0]), V, "memory.*3 axes"),
@@ -250,9 +218,6 @@ BAD_CALLS = [
     (lambda: rh.glorot_uniform(5, RNG), V, "shape.*two sizes.*5"),
     (lambda: rh.glorot_uniform((2, 3), np.random.RandomState(0)), T, "rng.*Generator"),
     (lambda: rh.glorot_uniform((2, 3), RNG, int), T, "dtype.*float32"),
-    (lambda: rh.orthogonal(0, RNG), V, "size.*at least 1.*0"),
-    (lambda: rh.orthogonal((2, 2), RNG), T, "size.*(2, 2)"),
-    (lambda: rh.orthogonal(2, 7), T, "rng.*Generator.*7"),
     (lambda: attend(k=np.ones((3, 5))), V, r"q, k, v.*\(3, 5\)"),
     (lambda: attend(v=np.ones((4, 4))), V, r"q, k, v.*\(4, 4\)"),
     (lambda: attend(q=np.ones(4)), V, r"q, k, v.*\(4,\)"),
@@ -270,10 +235,6 @@ BAD_CALLS = [
     (lambda: heads(params={"W_q": Q}), V, "params.*W_k.*W_q|W_q.*(3, 4)"),
     (lambda: heads(params=W | {"W_v": np.ones(4)}), V, r"W_v.*\(4,\)"),
     (lambda: heads(mask=np.ones((3, 3), int)), T, "mask.*boolean"),
-    (lambda: check(step=0), V, "step.*above 0.*0"),
-    (lambda: check(step=np.nan), V, "step.*nan"),
-    (lambda: check(per_parameter=0), V, "per_parameter.*at least 1.*0"),
-    (lambda: check(rng=3), T, "rng.*Generator.*3"),
     (lambda: check(targets=-1), V, "targets.*-1"),
     (lambda: check(model=None), T, "model.*RelationalMemoryCore.*None"),
     (lambda: check(model=PART), T, "model.*RelationalMemory"),
@@ -283,8 +244,6 @@ BAD_CALLS = [
     (lambda: adam(np.zeros(2, int)), T, "flat.*float"),
     (lambda: adam(learning_rate=-1e-3), V, "learning_rate.*above 0.*-0.001"),
     (lambda: adam(learning_rate=0), V, "learning_rate.*above 0"),
-    (lambda: adam(learning_rate=np.nan), V, "learning_rate.*nan"),
-    (lambda: adam(learning_rate="fast"), T, "learning_rate.*fast"),
     (lambda: adam(betas=(0.9, 1.0)), V, r"betas.*below 1.*1\.0"),
     (lambda: adam(betas=(-0.1, 0.9)), V, "betas.*-0.1"),
     (lambda: adam(betas=(0.9,)), V, "betas.*two.*0.9"),
@@ -296,23 +255,10 @@ BAD_CALLS = [
     (lambda: train(task=None), T, NOT_TASK + ".*None"),
     (lambda: train(task=MODEL), T, NOT_TASK),
     (lambda: train(task=rh.NthFarthest(3, 3)), V, r"task.*9, 2.*NthFarthest\(3, 3\).*12, 3"),
-    (lambda: train(steps=0), V, "steps.*at least 1.*0"),
-    (lambda: train(steps=1e3), T, "steps.*1000.0"),
-    (lambda: train(batch_size=0), V, "batch_size.*at least 1.*0"),
-    (lambda: train(batch_size=2.5), T, "batch_size.*2.5"),
     (lambda: train(learning_rate=-1.0), V, "learning_rate.*above 0.*-1"),
     (lambda: train(learning_rate=np.inf), V, "learning_rate.*finite.*inf"),
-    (lambda: train(warmup=-1), V, "warmup.*at least 0.*-1"),
-    (lambda: train(warmup=None), T, "warmup.*None"),
     (lambda: train(clip_norm=0), V, "clip_norm.*above 0.*0"),
-    (lambda: train(clip_norm="1"), T, "clip_norm.*'1'"),
-    (lambda: train(seed=-1), V, "seed.*at least 0.*-1"),
-    (lambda: train(seed=RNG), T, "seed.*Generator"),
-    (lambda: train(eval_every=0), V, "eval_every.*at least 1.*0"),
-    (lambda: train(eval_examples=0), V, "eval_examples.*at least 1.*0"),
-    (lambda: train(patience=0), V, "patience.*at least 1.*0"),
-    (lambda: train(checkpoint_every=0), V, "checkpoint_every.*at least 1.*0"),
-    (lambda: train(workers=0), V, "workers.*at least 1.*0"),
+    (lambda: check(step=0), V, "step.*above 0.*0"),
     (lambda: train(curriculum=[TASK]), T, "curriculum.*score.*NthFarthest"),
     (lambda: train(curriculum=(TASK, 0.5)), T, "curriculum.*score.*NthFarthest"),
     (lambda: train(curriculum=[(TASK, 0.5, 1)]), T, "curriculum.*score"),
@@ -321,16 +267,12 @@ BAD_CALLS = [
     (lambda: train(curriculum=[(None, 0.5)]), T, "curriculum.*task.*None"),
     (lambda: train(curriculum=[(rh.NthFarthest(2, 2), 0.5)]), V, r"curriculum.*9, 2.*8, 2"),
     (lambda: train(schedule="cosine"), V, "schedule.*'constant', 'decay'.*'cosine'"),
-    (lambda: train(schedule=None), V, "schedule.*'constant', 'decay'.*None"),
     (lambda: train(model="model"), T, "model.*RelationalMemoryCore.*str"),
     (lambda: train(model=PART), T, "model.*RelationalMemory"),
     (lambda: train(checkpoint="/no/such/folder/run.npz"), OSError, "folder that exists.*such"),
     (lambda: rh.evaluate(None, TASK), T, "model.*RelationalMemoryCore.*None"),
     (lambda: rh.evaluate(MODEL, None), T, NOT_TASK),
     (lambda: rh.evaluate(MODEL, rh.NthFarthest(3, 3)), V, "task.*9, 2.*12, 3"),
-    (lambda: rh.evaluate(MODEL, TASK, examples=0), V, "examples.*at least 1.*0"),
-    (lambda: rh.evaluate(MODEL, TASK, examples=1e4), T, "examples.*10000.0"),
-    (lambda: rh.evaluate(MODEL, TASK, seed=-1), V, "seed.*at least 0.*-1"),
     # pictures
     (lambda: rh.label_cells(None, ROWS), V, "values.*2 axes"),
     (lambda: rh.label_cells(None, [[0.5, np.nan]]), V, "values.*finite"),
@@ -365,6 +307,28 @@ PLAIN_CALLS = [
     (lambda: train(checkpoint=3), T, ""),
     (lambda: rh.claim("it holds", "x", at_least=1), V, "x"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "least"),
+    [(call, name, least) for call, (_, *names) in CHECKED.items()
+     for least, some in zip((1, 0), names, strict=True) for name in some.split()],
+)  # fmt: skip
+def test_what_is_too_small(call, name, least):
+    with pytest.raises(ValueError, match=f"^{name} must be at least {least}, got {least - 1}"):
+        call(**{name: least - 1})
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(call, p.name) for call, (function, *_) in CHECKED.items()
+     for p in inspect.signature(function).parameters.values() if p.annotation is not p.empty],
+)  # fmt: skip
+def test_what_is_of_the_wrong_kind(call, name):
+    """Whatever the argument is: some object, or a list of one."""
+    for thing in (object(), [object()]):
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must be .*object object"):
+            call(**{name: thing})
 
 
 def names(calls):
@@ -433,9 +397,7 @@ def test_float64_takes_what_float32_cannot_hold():
     assert np.isfinite(model.forward(put(1e39))).all()
 
 
-# ---------------------------------------------------------------------------------------------
-# The checks themselves
-# ---------------------------------------------------------------------------------------------
+# --- The checks themselves -------------------------------------------------------------------
 class Thing:
     @checked
     def __init__(self, size: Whole(1, 5), share: Number(0, 1, above=True) = 0.5, *,
@@ -477,7 +439,16 @@ def test_what_fits(check, value, right):
      (Number(finite=False), np.nan, V, "a number, got nan"), (Number(), True, T, "got True"),
      (OneOf("a", True), 1, V, "one of 'a', True, got 1"), (Rng(), 3, T, "Generator.*got 3"),
      (Wholes(), "12", T, "such as.*got '12'"), (Wholes(1), [0], V, "at least 1, got 0"),
-     (Dtype(), "f2", T, "float32 or numpy.float64, got 'f2'"), (OrNone(Whole()), 0, V, "got 0")],
+     *((Whole(), value, T, "a whole number, got .*") for value in
+       (3.0, True, "3", None, np.ones(1, int), np.float64(2), np.nan, 1j, {}, np.bool_(True))),
+     *((Wholes(), value, T, "got") for value in (5, "64", (5.5,), None, [None], ({},), b"12")),
+     *((OneOf("unit", None), value, V, "'unit', None, got") for value in
+       (False, ["unit"], np.zeros(2), "Unit", 0)),
+     *((Number(), value, T, "a number, got") for value in ("1", None, np.zeros(8), 1j, np.True_)),
+     *((Dtype(), value, T, "numpy.float32 or numpy.float64, got") for value in
+       ("int32", np.float16, None, "real", complex, int, np.int64, object())),
+     (Rng(), np.random.RandomState(0), T, "Generator"), (OrNone(Whole()), 0, V, "got 0")],
+    ids=itertools.count(),
 )  # fmt: skip
 def test_what_does_not_fit(check, value, error, words):
     with pytest.raises(error, match=f"name must be .*{words}"):

@@ -115,9 +115,7 @@ def test_trace_of_the_core(gate_style, share_blocks):
         assert found[1].mean() > found[0].mean()  # the biases are 1 and 0
 
 
-# ---------------------------------------------------------------------------------------------
-# Blocks
-# ---------------------------------------------------------------------------------------------
+# --- Blocks ----------------------------------------------------------------------------------
 def test_own_blocks_have_their_own_names():
     """Each block its q, k, v and norms; one MLP for all. Shared blocks have those of one block."""
     one, two, shared = core(), core(num_blocks=2), core(num_blocks=2, share_blocks=True)
@@ -144,9 +142,7 @@ def test_operations_counted_by_hand(num_blocks):
     assert model.operations(5, answers=2) == 5 * each + 2 * (N * S * 7 + 7 * 3)
 
 
-# ---------------------------------------------------------------------------------------------
-# Gates
-# ---------------------------------------------------------------------------------------------
+# --- Gates -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("gate_style", ["unit", "memory"])
 def test_input_erasure(gate_style):
     """Sonnet's test: a gate that keeps everything and takes nothing leaves the memory as it is, to
@@ -170,9 +166,7 @@ def test_a_gate_that_forgets_and_takes_everything():
     np.testing.assert_allclose(memory, np.tanh(candidate), rtol=1e-12)
 
 
-# ---------------------------------------------------------------------------------------------
-# Slots
-# ---------------------------------------------------------------------------------------------
+# --- Slots -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("make", "options"),
     [(core, {}), (core, {"qkv_norm": False}), (core, {"gate_style": "memory"}),
@@ -254,9 +248,7 @@ def test_slots_that_see_only_themselves_are_cores_of_one_slot(options):
     np.testing.assert_allclose(trace["attention"].sum(axis=-1), 1)
 
 
-# ---------------------------------------------------------------------------------------------
-# Large numbers
-# ---------------------------------------------------------------------------------------------
+# --- Large numbers ---------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1e3, 1e6])
 def test_large_attention_scores_do_not_overflow(dtype, scale):

@@ -5,12 +5,11 @@ Every case is a memory M over three steps, so that what the gates hand on is ask
 
 import numpy as np
 import pytest
-from layer_checks import BATCH, SIZE, SLOTS, STEPS, Alone, check_way_back, numbers
+from layer_checks import BATCH, SIZE, SLOTS, STEPS, Alone, check_layer, numbers
 
 from rrnn.gates import Gates, NoGates, SlotGate
 from rrnn.reference import sigmoid
 
-ONE = SLOTS, BATCH, SIZE
 BIASES = {"input_bias": 0.4, "forget_bias": -0.9}
 GATES = {
     "unit": lambda: Gates(SIZE, SIZE, SLOTS, **BIASES),
@@ -23,13 +22,12 @@ GATES = {
 
 def given(gates, same_memory=False):
     """The inputs p of all steps, the first memory, and what may be written at each step."""
-    size = getattr(gates, "size", SIZE)
-    one = SLOTS, BATCH, size
-    writes = {"u": STEPS, "a": STEPS} if isinstance(gates, SlotGate) else {"C": STEPS}
-    inputs = {"p": numbers(STEPS, BATCH, size, seed=1), "M": numbers(*one, seed=2)}
+    one = SLOTS, BATCH, getattr(gates, "size", SIZE)
+    inputs = {"p": numbers(STEPS, *one[1:], seed=1), "M": numbers(*one, seed=2)}
     if same_memory:
         inputs["M"][:] = inputs["M"][:, :1]
-    return inputs | {name: numbers(STEPS, *one, seed=3 + len(name)) for name in writes}
+    names = ("u", "a") if isinstance(gates, SlotGate) else ("C",)
+    return inputs | {name: numbers(STEPS, *one, seed=i) for i, name in enumerate(names, 3)}
 
 
 def unroll(gates, p, M, **writes):
@@ -40,88 +38,67 @@ def unroll(gates, p, M, **writes):
     for t, out in enumerate(memories):
         M = gates.forward(t, M, *(values[t] for values in writes.values()), out=out)
         assert M is out
-    return list(memories)
+    return memories
+
+
+def in_words(gates, p, M, **writes):
+    """The same by the equations."""
+    for t, p_t in enumerate(p):
+        if isinstance(gates, SlotGate):
+            a, u = writes["a"][t], np.tanh(writes["u"][t])
+            both = np.concatenate([a, np.broadcast_to(p_t, a.shape)], axis=-1)
+            g = sigmoid(both @ gates.W + gates.b)
+            M = g * u + (1 - g) * M
+        elif isinstance(gates, NoGates):
+            M = writes["C"][t]
+        else:
+            both = p_t @ gates.Wx + np.tanh(M) @ gates.Wm + gates.b
+            i, f = np.split(both, 2, axis=-1)
+            i, f = sigmoid(i + BIASES["input_bias"]), sigmoid(f + BIASES["forget_bias"])
+            M = f * M + i * np.tanh(writes["C"][t])
+        yield M
 
 
 def unroll_back(gates, d, names):
     """The gradients of p, of what is written, and of the first memory."""
-    found = {name: [None] * STEPS for name in names}
-    dM = np.zeros_like(d[0])
+    found, dM = {name: [None] * STEPS for name in names}, np.zeros_like(d[0])
     for t in (2, 1, 0):
         dM += d[t]
         written = gates.backward(t, dM)
         written = written if isinstance(written, tuple) else (written,)
         for name, gradient in zip(names, written, strict=True):
             found[name][t] = gradient.copy()
-    return found | {"p": gates.inputs_back(), "M": dM}
+    found["p"] = gates.inputs_back()
+    # nothing learns from the gradient of the core's first memory
+    return found if isinstance(gates, Gates) else found | {"M": dM}
 
 
 @pytest.mark.parametrize("first", ["shared", "own"])
 @pytest.mark.parametrize("name", GATES)
-def test_the_way_back(name, first):
+def test_gates(name, first):
     """first: before the first step all examples have the same memory, or each its own."""
     gates = GATES[name]()
     inputs = given(gates, first == "shared")
     gates.shared = first == "shared"
-    names = list(inputs)[2:]
-
-    def backward(d):
-        found = unroll_back(gates, d, names)
-        if isinstance(gates, Gates):
-            del found["M"]  # nothing learns from the gradient of the first memory
-        return found
-
-    check_way_back(Alone(gates), inputs, lambda **x: unroll(gates, **x), backward)
-
-
-@pytest.mark.parametrize("first", ["shared", "own"])
-@pytest.mark.parametrize("name", ["unit", "memory", "unit, slots of one number"])
-def test_gates(name, first):
-    gates = GATES[name]()
-    home, inputs = Alone(gates), given(gates, first == "shared")
-    gates.shared = first == "shared"
-    home.begin()
-    memories, M = unroll(gates, **inputs), inputs["M"]
-    for p, C, found in zip(inputs["p"], inputs["C"], memories, strict=True):
-        both = p @ gates.Wx + np.tanh(M) @ gates.Wm + gates.b
-        i, f = np.split(both, 2, axis=-1)
-        i, f = sigmoid(i + BIASES["input_bias"]), sigmoid(f + BIASES["forget_bias"])
-        M = f * M + i * np.tanh(C)
-        np.testing.assert_allclose(found, M, rtol=1e-12, atol=1e-13)
+    check_layer(
+        Alone(gates), inputs,
+        lambda **inputs: unroll(gates, **inputs),
+        lambda **inputs: in_words(gates, **inputs),
+        lambda d: unroll_back(gates, d, list(inputs)[2:]),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [1, SIZE])
 def test_gates_whose_biases_are_infinite_are_open_or_shut(width):
     for keep, take in ((np.inf, -np.inf), (-np.inf, np.inf)):
         gates = Gates(SIZE, width, SLOTS, input_bias=take, forget_bias=keep)
-        inputs = given(gates, True)
-        home = Alone(gates)
+        inputs, home = given(gates, True), Alone(gates)
         home.begin()
         first, *_ = unroll(gates, **inputs)
         right = inputs["M"] if keep > 0 else np.tanh(inputs["C"][0])
         np.testing.assert_array_equal(first, right)
-        dM = numbers(*ONE)
+        dM = numbers(*first.shape)
         kept, home.grad[:] = dM.copy(), 0
         gates.backward(0, dM)
         assert np.isfinite(home.grad).all() and not gates.dWm.any()
         np.testing.assert_array_equal(dM, kept if keep > 0 else 0 * kept)
-
-
-def test_without_gates_all_is_written():
-    gates, inputs = NoGates(), given(NoGates())
-    for found, C in zip(unroll(gates, **inputs), inputs["C"], strict=True):
-        np.testing.assert_array_equal(found, C)
-
-
-def test_the_gate_of_a_slot():
-    gates = GATES["slot"]()
-    home, inputs = Alone(gates), given(gates)
-    home.begin()
-    writes = {name: inputs[name].copy() for name in "ua"}
-    memories, M = unroll(gates, inputs["p"], inputs["M"], **writes), inputs["M"]
-    steps = zip(inputs["p"], inputs["u"], inputs["a"], memories, strict=True)
-    for p, u, a, found in steps:
-        beside = np.broadcast_to(p, ONE)
-        g = sigmoid(np.concatenate([a, beside], axis=-1) @ gates.W + gates.b)
-        M = g * np.tanh(u) + (1 - g) * M
-        np.testing.assert_allclose(found, M, rtol=1e-12, atol=1e-13)

@@ -18,9 +18,10 @@ def test_the_lstm_of_the_seed_has_its_parameters():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("readout_sizes", [(), (7, 6)])
 @pytest.mark.parametrize("make", [lstm, normed_lstm])
-def test_trace_of_the_lstm_satisfies_its_equations(make):
-    model, inputs = shake(make()), sequence()
+def test_trace_of_the_lstm_satisfies_its_equations(make, readout_sizes):
+    model, inputs = shake(make(readout_sizes=readout_sizes)), sequence()
     trace, P, normed = model.trace(inputs), model.params, make is normed_lstm
     i, f, g, o = np.moveaxis(trace["gates"], 2, 0)
     before = lambda state: np.concatenate([np.zeros((4, 1, 5)), state[:, :-1]], axis=1)
@@ -33,27 +34,12 @@ def test_trace_of_the_lstm_satisfies_its_equations(make):
     rules = sigmoid, sigmoid, np.tanh, sigmoid
     for gate, rule, row in zip((i, f, g, o), rules, np.split(z, 4, axis=-1), strict=True):
         np.testing.assert_allclose(gate, rule(row), rtol=1e-10)
-    right = trace["h"] @ P["W_out"] + P["b_out"]
-    np.testing.assert_allclose(trace["outputs"], right, rtol=1e-10)
-
-
-@pytest.mark.parametrize("readout_sizes", [(), (7, 6)])
-@pytest.mark.parametrize("make", [lstm, normed_lstm])
-def test_step_by_step_and_example_by_example(make, readout_sizes):
-    model, inputs = shake(make(readout_sizes=readout_sizes)), sequence()
-    P, normed = model.params, make is normed_lstm
-    outputs, h_last, c_last = model.forward(inputs, return_state=True)
-    for example in range(4):
-        h = c = np.zeros(5)
-        for t in range(6):
-            z = inputs[example, t] @ P["W_x"] + h @ P["W_h"]
-            z = layer_norm(z, P["g_z"], P["beta_z"]) if normed else z + P["b"]
-            i, f, g, o = z.reshape(4, 5)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(layer_norm(c, P["g_c"], P["beta_c"]) if normed else c)
-            np.testing.assert_allclose(outputs[example, t], readout(P, h), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(h_last[example], h, rtol=1e-9)
-        np.testing.assert_allclose(c_last[example], c, rtol=1e-9)
+    right = readout(P, trace["h"])
+    np.testing.assert_allclose(trace["outputs"], right, rtol=1e-10, atol=1e-13)
+    outputs, *states = model.forward(inputs, return_state=True)
+    np.testing.assert_allclose(outputs, trace["outputs"], rtol=1e-12)
+    for state, name in zip(states, "hc", strict=True):
+        np.testing.assert_array_equal(state, trace[name][:, -1])
 
 
 def test_the_norm_of_the_sums_takes_away_their_scale():

@@ -111,9 +111,7 @@ def test_workers_in_four_threads(name):
                 close(one, right)
 
 
-# ---------------------------------------------------------------------------------------------
-# Workers that come to harm
-# ---------------------------------------------------------------------------------------------
+# --- Workers that come to harm ---------------------------------------------------------------
 WORKERS = """
 import multiprocessing, os, signal, sys, warnings
 sys.path.insert(0, {root!r})
@@ -171,9 +169,7 @@ def test_workers_survive(harm):
     assert out.split() == ["True"] * 4, out + err
 
 
-# ---------------------------------------------------------------------------------------------
-# The threads of the matrix products
-# ---------------------------------------------------------------------------------------------
+# --- The threads of the matrix products ------------------------------------------------------
 def threads_of_blas():
     return [pool["num_threads"] for pool in blas().info() if pool["user_api"] == "blas"]
 
@@ -223,7 +219,7 @@ class Watched(NthFarthest):
         return super().sample(batch_size, rng)
 
 
-@pytest.mark.xfail(reason="threadpoolctl 3.8: only the first thread can set a limit, while it lives")
+@pytest.mark.xfail(reason="threadpoolctl 3.8: only one thread can set limits, while it lives")
 @pytest.mark.parametrize("first_out", ["the first one in", "the last one in"])
 def test_overlapping_trainings_leave_the_threads_as_they_were(two_threads, first_out):
     """Two trainings in threads that live on; then the second thread trains again."""

@@ -84,9 +84,7 @@ class Hooked:
         return "Hooked()"
 
 
-# ---------------------------------------------------------------------------------------------
-# Adam
-# ---------------------------------------------------------------------------------------------
+# --- Adam ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_adam_as_the_paper_writes_it(dtype):
     rng = np.random.default_rng(0)
@@ -111,9 +109,7 @@ def test_the_first_step_of_adam_is_the_learning_rate():
     np.testing.assert_allclose(flat, [-1e-3, 1e-3, -1e-3], rtol=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------
-# Learning
-# ---------------------------------------------------------------------------------------------
+# --- Learning --------------------------------------------------------------------------------
 @each_model
 def test_overfits_one_batch(name):
     task = Fixed()
@@ -148,18 +144,6 @@ def test_every_step_draws_new_examples():
     assert len({inputs[:8].tobytes() for inputs in seen}) == 6
 
 
-def test_warmup_goes_up_in_a_straight_line():
-    """The first step of Adam moves every parameter with a slope by the rate of that step."""
-    moves = {}
-    for warmup in (0, 1, 10):
-        model = lstm(dtype=np.float64)
-        before = model.flat.copy()
-        run(model, 1, warmup=warmup, learning_rate=0.01, clip_norm=None)
-        moves[warmup] = np.abs(model.flat - before).max()
-    assert moves[0] == moves[1] == pytest.approx(0.01, rel=1e-3)
-    assert moves[10] == pytest.approx(0.001, rel=1e-3)
-
-
 @pytest.mark.parametrize("clip_norm", [None, 1e-3, 1e6])
 @pytest.mark.parametrize("warmup", [0, 4])
 def test_train_is_adam_with_warmup_and_clipping(warmup, clip_norm):
@@ -191,42 +175,29 @@ def rates(monkeypatch):
     return given
 
 
-def test_the_rate_of_every_step_of_a_decay(rates):
-    """Up over 5 steps, then constant, then down in a straight line over the last 40% of 50."""
+@pytest.mark.parametrize(
+    ("steps", "warmup", "schedule"),
+    [(50, 5, "decay"), (10, 20, "decay"), (20, 0, "decay"), (50, 5, "constant"),
+     (20, 0, "constant"), (20, 1, "constant")],
+)  # fmt: skip
+def test_the_rate_of_every_step(rates, steps, warmup, schedule):
+    """Up in a straight line, then constant; with a decay, down in a straight line over the last 40%
+    of the steps. Neither line waits for the other."""
+    run(lstm(), steps, learning_rate=0.01, warmup=warmup, schedule=schedule)
+    step = np.arange(1, steps + 1)
+    up = np.minimum(1, step / max(warmup, 1))
+    down = np.minimum(1, (steps - step) / (0.4 * steps)) if schedule == "decay" else 1
+    np.testing.assert_allclose(rates, 0.01 * up * down, rtol=1e-12, atol=1e-18)
+
+
+def test_the_first_the_turning_and_the_last_step_of_a_decay(rates):
     run(lstm(), 50, learning_rate=0.01, schedule="decay")
     first, turning, after, last = (rates[step - 1] for step in (1, 30, 31, 50))
     assert [first, turning, after] == pytest.approx([0.002, 0.01, 0.0095])
     assert last == 0 < rates[-2] == pytest.approx(0.01 / 20)
-    step = np.arange(1, 51)
-    right = 0.01 * np.minimum(1, step / 5) * np.minimum(1, (50 - step) / 20)
-    np.testing.assert_allclose(rates, right, atol=1e-18)
-
-
-def test_a_warmup_that_reaches_into_the_decay(rates):
-    """Both lines together: neither waits for the other."""
-    run(lstm(), 10, learning_rate=0.01, warmup=20, schedule="decay")
-    step = np.arange(1, 11)
-    right = 0.01 * step / 20 * np.minimum(1, (10 - step) / 4)
-    np.testing.assert_allclose(rates, right, atol=1e-18)
-
-
-def test_without_a_decay_the_rate_stays(rates):
-    run(lstm(), 50, learning_rate=0.01, schedule="constant")
-    np.testing.assert_allclose(rates, 0.01 * np.minimum(1, np.arange(1, 51) / 5))
-    constant = list(rates)
-    run(lstm(), 50, learning_rate=0.01)  # which is the default
-    assert rates == constant * 2
-
-
-def test_until_it_turns_a_decay_is_the_constant_rate():
-    """After each step: 12 is the turning step of 20, 13 the first that is smaller."""
-    after = {}
-    for schedule in ("constant", "decay"):
-        model, after[schedule] = lstm(), []
-        note = lambda step, model=model, seen=after[schedule]: seen.append(model.flat.copy())
-        run(model, 20, Hooked(note), schedule=schedule)
-    same = [np.array_equal(*pair) for pair in zip(*after.values())]
-    assert same == [step <= 12 for step in range(20)]
+    decayed, rates[:] = list(rates), []
+    run(lstm(), 50, learning_rate=0.01)  # by default the rate stays
+    assert rates[:30] == decayed[:30] and set(rates[4:]) == {0.01}
 
 
 @each_model
@@ -261,9 +232,7 @@ def test_random_state_of_the_process_does_not_matter():
     assert np.random.random() == expected and state.size
 
 
-# ---------------------------------------------------------------------------------------------
-# The history, the held-out set, the curriculum and patience
-# ---------------------------------------------------------------------------------------------
+# --- The history, the held-out set, the curriculum and patience ------------------------------
 def test_history():
     history = run(lstm(), 35)
     assert isinstance(history, History)
@@ -352,9 +321,7 @@ def test_progress_shows_a_bar(capfd, monkeypatch):
     assert "12/12" in out + err and "score" in out + err
 
 
-# ---------------------------------------------------------------------------------------------
-# evaluate
-# ---------------------------------------------------------------------------------------------
+# --- evaluate --------------------------------------------------------------------------------
 @each_model
 def test_evaluate(name):
     model = new(name)
@@ -386,9 +353,7 @@ def test_evaluate_weighs_every_asked_target_alike():
     assert evaluate(model, task) == pytest.approx(metrics | {"loss": loss}, rel=1e-10)
 
 
-# ---------------------------------------------------------------------------------------------
-# Checkpoints
-# ---------------------------------------------------------------------------------------------
+# --- Checkpoints -----------------------------------------------------------------------------
 CURRICULUM = [(EASY, 0.0)]
 KILLED = """
 import os, signal, sys
@@ -454,6 +419,17 @@ def test_in_two_parts_is_the_same_as_at_once(tmp_path, name, checkpoint_every):
     done = new(name)
     same_history(run(done, 40, checkpoint=path), expected)  # a finished run is only loaded
     np.testing.assert_array_equal(done.flat, whole.flat)
+
+
+@pytest.mark.xfail(reason="Run.resume takes the parameters of the file, not its first memory")
+def test_a_first_memory_that_was_assigned_is_resumed_too(tmp_path):
+    own = lambda: models.own_memory(new("core"))
+    resumed, whole, path = new("core"), own(), tmp_path / "run.npz"
+    run(own(), 10, checkpoint=path)
+    run(resumed, 20, checkpoint=path)
+    run(whole, 20)
+    np.testing.assert_array_equal(resumed.flat, whole.flat)
+    np.testing.assert_array_equal(resumed.first_memory, whole.first_memory)
 
 
 def test_asking_for_the_step_at_which_it_was_interrupted(tmp_path):
@@ -546,9 +522,7 @@ def test_numpy_sizes_train(tmp_path):
     np.testing.assert_array_equal(model.flat, expected.flat)
 
 
-# ---------------------------------------------------------------------------------------------
-# When the numbers go wrong
-# ---------------------------------------------------------------------------------------------
+# --- When the numbers go wrong ---------------------------------------------------------------
 @each_model
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_nan_stops_the_run_and_keeps_the_last_good_parameters(name, poison):

@@ -22,7 +22,7 @@ TASKS = [
     PairMatching(), PairMatching(1, 2), PairMatching(2, 11), PairMatching(12, 30),
     Sorting(), Sorting(1, 2), Sorting(9, 3), Sorting(16, 40),
     ObjectTracking(), ObjectTracking(1, 2, 1), ObjectTracking(2, 9, 5), ObjectTracking(8, 4, 20),
-    StoryQA(), StoryQA(4, 3, 6, 30, two_hop=0.7), StoryQA(1, 1, 2, 2), StoryQA(2, 2, 3, 5),
+    StoryQA(), StoryQA(4, 3, 6, 20, two_hop=0.7), StoryQA(1, 1, 2, 2), StoryQA(2, 2, 3, 5),
     StoryQA(num_facts=8, two_hop=0),
     ProgramEvaluation(), ProgramEvaluation("add", 2, 8, sizes="fixed"),
     ProgramEvaluation("control", 1, 5, sizes="batch"), ProgramEvaluation("program", 2, 3),

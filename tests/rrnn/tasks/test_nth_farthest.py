@@ -107,9 +107,7 @@ def test_everything_is_drawn_evenly():
     assert x.var() == pytest.approx(1 / 3, abs=0.01)
 
 
-# ---------------------------------------------------------------------------------------------
-# Shortcuts: what their scores say, and the rules played out
-# ---------------------------------------------------------------------------------------------
+# --- Shortcuts: what their scores say, and the rules played out ------------------------------
 @pytest.mark.parametrize("k", [2, 3, 5, 8, 11])
 def test_shortcuts_that_are_known_exactly(k):
     scores = list(NthFarthest(k, 4).shortcuts().values())
@@ -150,9 +148,7 @@ def test_what_ranking_by_norm_scores(sizes, score):
     assert found == pytest.approx(score, abs=0.01)
 
 
-# ---------------------------------------------------------------------------------------------
-# In words and as a picture
-# ---------------------------------------------------------------------------------------------
+# --- In words and as a picture ---------------------------------------------------------------
 @quick
 @given(tasks(), seeds)
 def test_describe_tells_the_answer_and_the_distances(task, seed):

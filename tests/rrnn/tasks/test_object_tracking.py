@@ -75,9 +75,7 @@ def test_the_last_place_of_the_asked_object_decides_alone():
     assert (task.solve(backwards) != targets).any()
 
 
-# ---------------------------------------------------------------------------------------------
-# What is drawn evenly
-# ---------------------------------------------------------------------------------------------
+# --- What is drawn evenly --------------------------------------------------------------------
 def test_moves_are_drawn_evenly():
     """From every cell to each of its neighbours, seen where an object moves twice in a row."""
     N, G = 2, 3
@@ -135,9 +133,7 @@ def test_one_object_is_where_a_walk_takes_it(sizes):
         assert abs(((x == a) & (y == b)).mean() - p) < 4 * np.sqrt(p * (1 - p) / 20_000)
 
 
-# ---------------------------------------------------------------------------------------------
-# Shortcuts: what their scores say, and the rules played out
-# ---------------------------------------------------------------------------------------------
+# --- Shortcuts: what their scores say, and the rules played out ------------------------------
 @pytest.mark.parametrize("sizes", [(3, 5, 8), (2, 3, 3), (5, 8, 12), (1, 4, 2)])
 def test_shortcuts_played_out(sizes):
     task, size, N = ObjectTracking(*sizes), 5000, sizes[0]
@@ -183,9 +179,7 @@ def test_a_guess_of_the_middle_scores_what_shortcuts_says():
     assert evaluate(model, task)["error"] == pytest.approx(score, rel=0.02)
 
 
-# ---------------------------------------------------------------------------------------------
-# In words and as a picture
-# ---------------------------------------------------------------------------------------------
+# --- In words and as a picture ---------------------------------------------------------------
 @quick
 @given(tasks, seeds)
 def test_describe_tells_the_moves_and_the_answer(task, seed):

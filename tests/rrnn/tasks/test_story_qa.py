@@ -76,7 +76,8 @@ def test_encoding(task, seed, batch_size):
     assert task.input_size == 4 + task.num_people + task.num_objects + task.num_places
     assert task.output_size == task.num_places and task.target_kind == "class"
     assert task.num_inputs == task.num_facts + 1
-    assert inputs.dtype == np.float32 and inputs.shape == (batch_size, task.num_inputs, task.input_size)
+    assert inputs.dtype == np.float32
+    assert inputs.shape == (batch_size, task.num_inputs, task.input_size)
     assert targets.dtype == np.int64 and targets.shape == (batch_size, 1)
     assert targets.min() >= 0 and targets.max() < task.num_places
     for inputs_i in inputs:
@@ -127,12 +128,11 @@ def test_a_story_by_hand():
         one_hots = [np.equal.outer(part, np.arange(size)) for part, size in parts]
         inputs = np.concatenate(one_hots, axis=1).astype(np.float32)
         task = StoryQA(2, 2, 3, num_facts)
-        assert task.solve(inputs[None]).tolist() == [[answer]] and brute_force(task, inputs) == answer
+        assert task.solve(inputs[None]).tolist() == [[answer]]
+        assert brute_force(task, inputs) == answer
 
 
-# ---------------------------------------------------------------------------------------------
-# What is drawn evenly
-# ---------------------------------------------------------------------------------------------
+# --- What is drawn evenly --------------------------------------------------------------------
 # the short ones force a "took" often
 @pytest.mark.parametrize("sizes", [(3, 2, 5, 16), (2, 1, 2, 2), (3, 2, 4, 3)])
 @pytest.mark.parametrize("two_hop", [0.0, 1.0])
@@ -187,11 +187,10 @@ def test_share_of_two_hop_questions():
     assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 20_000)
 
 
-# ---------------------------------------------------------------------------------------------
-# Shortcuts: the rules played out
-# ---------------------------------------------------------------------------------------------
+# --- Shortcuts: the rules played out ---------------------------------------------------------
 def played_out(task, inputs_i):
-    """The answers of the rules of shortcuts(), chance left out, in their order, by walking through the story."""
+    """The answers of the rules of shortcuts(), chance left out, in their order, by walking through
+    the story."""
     *facts, (_, _, thing, _) = read(task, inputs_i)
     at, last, who, then, held, carried = {}, None, None, None, False, None
     for action, person, what, place in facts:
@@ -207,7 +206,9 @@ def played_out(task, inputs_i):
     return last, then, at[who], carried
 
 
-@pytest.mark.parametrize("task", [STANDARD, StoryQA(4, 3, 6, 9, two_hop=0.6), StoryQA(2, 2, 3, 5)], ids=repr)
+@pytest.mark.parametrize(
+    "task", [STANDARD, StoryQA(4, 3, 6, 9, two_hop=0.6), StoryQA(2, 2, 3, 5)], ids=repr
+)
 def test_shortcuts_played_out(task):
     """Each rule on 2,500 examples, within 4 sigma of what shortcuts() measured on 20,000."""
     size = 2500
@@ -226,9 +227,7 @@ def test_shortcuts_are_low():
     assert one_hop["last place named"] < 0.7 and set(list(one_hop.values())[2:]) == {1}
 
 
-# ---------------------------------------------------------------------------------------------
-# In words and as a picture
-# ---------------------------------------------------------------------------------------------
+# --- In words and as a picture ---------------------------------------------------------------
 def retold(task, text):
     """The answer to a described story, from its words alone, and the answer that it gives."""
     *lines, question = text.splitlines()
