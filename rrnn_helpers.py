@@ -23,7 +23,8 @@ from rrnn.gradcheck import check_gradients  # isort: skip
 
 # 02: the core, from lines to layers
 from rrnn.reference import core_step  # isort: skip
-from rrnn.layers import Attention, LayerNorm, Linear, MLP, Residual  # isort: skip
+from rrnn.attention import Attention  # isort: skip
+from rrnn.layers import LayerNorm, Linear, MLP, Residual  # isort: skip
 from rrnn.gates import Gates  # isort: skip
 from rrnn.core import Block, RelationalMemoryCore  # isort: skip
 

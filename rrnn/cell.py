@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from rrnn.attention import Attention
 from rrnn.checks import Dtype, OneOf, OrNone, Whole, Wholes, checked, floats
 from rrnn.core import check_heads, make_first_memory
 from rrnn.gates import SlotGate
-from rrnn.layers import Attention, Identity, Layer, Linear, Product, make_readout
+from rrnn.layers import Identity, Layer, Linear, Product, make_readout
 from rrnn.lstm import LSTMLayer
-from rrnn.model import Model, Parameters
+from rrnn.model import Model
+from rrnn.parameters import Parameters
 
 
 class GatedMemory(Layer):

@@ -3,11 +3,14 @@ the bottom."""
 
 import numpy as np
 
+from rrnn.attention import Attention
 from rrnn.checks import Dtype, Number, OneOf, Whole, Wholes, checked
 from rrnn.gates import Gates, NoGates
-from rrnn.layers import MLP, Attention, Identity, Layer, LayerNorm, Linear
+from rrnn.layers import MLP, Identity, Layer, LayerNorm, Linear
+
 from rrnn.layers import MemoryLinear, Residual, make_readout  # isort: skip
-from rrnn.model import Model, walk
+from rrnn.model import Model
+from rrnn.parameters import walk
 
 
 def check_heads(slot_size, num_heads):

@@ -6,6 +6,7 @@ The house rules are those of rrnn/layers.py.
 import numpy as np
 
 from rrnn.layers import Layer, Parameter, constant, glorot, ones, rows
+
 from rrnn.layers import sigmoid_in_place, split, sums  # isort: skip
 
 

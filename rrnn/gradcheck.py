@@ -3,7 +3,8 @@
 import numpy as np
 
 from rrnn.checks import Number, OrNone, Rng, Whole, checked
-from rrnn.model import check_model, rebuild
+from rrnn.model import check_model
+from rrnn.parameters import rebuild
 
 
 def slope(model, batch, array, index, step):

@@ -4,6 +4,7 @@ import numpy as np
 
 from rrnn.checks import Dtype, OneOf, Whole, Wholes, checked
 from rrnn.layers import Layer, LayerNorm, Parameter, glorot, make_readout, rows
+
 from rrnn.layers import sigmoid_in_place, split, sums  # isort: skip
 from rrnn.model import Model
 from rrnn.reference import orthogonal

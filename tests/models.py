@@ -144,3 +144,23 @@ def make_batch(kind="class", examples=3, time=4, answers=2, seed=0, size=3, outp
     targets[0, 0] = -1
     targets[-1] = np.arange(answers) % outputs  # this example asks at every step
     return Batch(inputs, targets)
+
+
+def everything(model, inputs, targets=None):
+    """All arrays a model returns, by name."""
+    states = model.forward(inputs, return_state=True)
+    found = {f"forward {i}": array for i, array in enumerate(states)}
+    found["last output"] = model.forward(inputs, return_sequences=False)
+    found["from a state"] = model.forward(inputs, state=states[1:])
+    found |= {f"trace {key}": array for key, array in model.trace(inputs).items()}
+    targets = np.full((len(inputs), 2), 1) if targets is None else targets
+    for workers in (1, 2):
+        _, grads, _ = model.loss_and_grads(Batch(inputs, targets), workers=workers)
+        found |= {f"{workers} workers {key}": array for key, array in grads.items()}
+    return found
+
+
+def same(found, right, text=""):
+    assert found.keys() == right.keys()
+    for key, array in found.items():
+        np.testing.assert_array_equal(array, right[key], err_msg=f"{key} {text}")

@@ -1,8 +1,9 @@
-"""What can be measured of how well a figure and its controls serve people who see little, few colours or nothing.
+"""What can be measured of how well a figure and its controls serve people who see little, few
+colours or nothing.
 
-Limits after WCAG 2.2: contrast 4.5:1 for text, 3:1 for large text (1.4.3) and for what carries meaning (1.4.11);
-nothing by colour alone (1.4.1). test_accessibility.py uses it on figures of the module, test_notebook_controls.py on
-all figures of the notebooks.
+Limits after WCAG 2.2: contrast 4.5:1 for text, 3:1 for large text (1.4.3) and for what carries
+meaning (1.4.11); nothing by colour alone (1.4.1). test_accessibility.py uses it on figures of the
+module, test_notebook_controls.py on all figures of the notebooks.
 """
 
 import itertools
@@ -22,10 +23,12 @@ import rrnn_helpers as rh
 
 TEXT, LARGE_TEXT, GRAPHICS = 4.5, 3, 3
 GRID = "grid"  # the gid of lines that only help the eye, as gridlines do: they may be pale
-# Pixels in the box of a text that may be too close to its colour: where it touches a line or the edge of a marker.
+# Pixels in the box of a text that may be too close to its colour: where it touches a line, an edge.
 CROSSED = 0.2
 CUT = 2  # pixels that a text may reach out of its figure: its box is wider than its letters
 NEAR = 15  # pixels between a text and what it names
+POINTS = (LineCollection, PathCollection)
+NOTHING = ("None", "", " ", None)  # how matplotlib says that a line or marker is not there
 
 
 def linear(rgb):
@@ -47,15 +50,16 @@ def over(colour, behind):
 
 
 def draw_without_texts(figure):
-    """The pixels (height, width, 3) of a figure without the glyphs of its texts, and the texts it shows."""
+    """The pixels (height, width, 3) of a figure without the glyphs of its texts, and the texts."""
     texts, draw, canvas = [], Text.draw, FigureCanvasAgg(figure)
+    no_glyphs = mock.patch.object(RendererAgg, "draw_text", lambda *a, **k: None)
 
     def note(text, renderer):
         if text.get_visible() and text.get_text().strip():
             texts.append(text)
         draw(text, renderer)
 
-    with mock.patch.object(Text, "draw", note), mock.patch.object(RendererAgg, "draw_text", lambda *a, **k: None):
+    with mock.patch.object(Text, "draw", note), no_glyphs:
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3] / 255, texts
 
@@ -67,20 +71,22 @@ def pale_texts(pixels, texts):
         if min(left, low) < -CUT or right > width + CUT or high > height + CUT:
             yield f"text {text.get_text()!r} lies outside the figure, or a part of it does"
             continue
-        behind = pixels[max(0, height - high) : height - max(0, low), max(0, left) : right].reshape(-1, 3)
-        ratio = np.quantile(contrast(over(to_rgba(text.get_color(), text.get_alpha()), behind), behind), CROSSED)
+        behind = pixels[max(0, height - high) : height - max(0, low), max(0, left) : right]
+        colour = over(to_rgba(text.get_color(), text.get_alpha()), behind.reshape(-1, 3))
+        ratio = np.quantile(contrast(colour, behind.reshape(-1, 3)), CROSSED)
         bold = text.get_fontweight() in ("bold", "heavy", "black") or text.get_fontweight() == 700
         least = LARGE_TEXT if text.get_size() >= (14 if bold else 18) else TEXT
         if ratio < least:
-            yield f"text {text.get_text()!r} has contrast {ratio:.2f}:1 with what is behind it, less than {least}:1"
+            found = f"has contrast {ratio:.2f}:1 with what is behind it, less than {least}:1"
+            yield f"text {text.get_text()!r} {found}"
 
 
 def marks(axis):
-    """What carries meaning: lines, markers, points, bars, and patches with a label. Heat maps and tiles do not count:
-    a colour bar or a text explains them."""
+    """What carries meaning: lines, markers, points, bars, and patches with a label. Heat maps and
+    tiles do not count: a colour bar or a text explains them."""
     bars = [bar for bars in axis.containers if isinstance(bars, BarContainer) for bar in bars]
-    labelled = [patch for patch in axis.patches if not patch.get_label().startswith("_") and patch.get_label()]
-    points = [some for some in axis.collections if isinstance(some, (LineCollection, PathCollection))]
+    labelled = [patch for patch in axis.patches if re.match("[^_]", patch.get_label())]
+    points = [some for some in axis.collections if isinstance(some, POINTS)]
     found = [*axis.lines, *points, *dict.fromkeys([*bars, *labelled])]
     return [mark for mark in found if mark.get_visible() and mark.get_gid() != GRID]
 
@@ -90,11 +96,12 @@ def is_drawn(colour):
 
 
 def parts(mark):
-    """The colours of a mark, a list for each part that must be seen: in each list one must stand out."""
+    """The colours of a mark, a list for each part that must be seen: one in each must stand out."""
     alpha = mark.get_alpha()
     if isinstance(mark, Line2D):
-        line, marker = mark.get_linestyle() not in ("None", "", " "), mark.get_marker() not in ("None", "", " ", None)
-        found = [[mark.get_color()]] * line + [[mark.get_markeredgecolor(), mark.get_markerfacecolor()]] * marker
+        found = [[mark.get_color()]] * (mark.get_linestyle() not in NOTHING)
+        if mark.get_marker() not in NOTHING:
+            found.append([mark.get_markeredgecolor(), mark.get_markerfacecolor()])
     elif isinstance(mark, LineCollection):
         found = [[colour] for colour in mark.get_edgecolors()]
     elif isinstance(mark, PathCollection):
@@ -103,16 +110,18 @@ def parts(mark):
         found = [[some[i % len(some)] for some in (faces, edges) if some] for i in range(count)]
     else:
         found = [[mark.get_facecolor(), mark.get_edgecolor()]]
-    return [[to_rgba(c, alpha) if is_drawn(c) else (0, 0, 0, 0) for c in colours] for colours in found]
+    clear = (0, 0, 0, 0)
+    return [[to_rgba(c, alpha) if is_drawn(c) else clear for c in colours] for colours in found]
 
 
 def pale_marks(axis):
     background = over(axis.get_facecolor(), axis.figure.get_facecolor()[:3])
     for mark in marks(axis):
-        ratios = [max(contrast(over(c, background), background) for c in colours) for colours in parts(mark)]
-        if ratios and min(ratios) < GRAPHICS:
-            name = f"{type(mark).__name__} {mark.get_label()!r}"
-            yield f"{name} has contrast {min(ratios):.2f}:1 with the background, less than {GRAPHICS}:1"
+        ratios = [[contrast(over(c, background), background) for c in part] for part in parts(mark)]
+        ratio = min(map(max, ratios), default=GRAPHICS)
+        if ratio < GRAPHICS:
+            found = f"has contrast {ratio:.2f}:1 with the background, less than {GRAPHICS}:1"
+            yield f"{type(mark).__name__} {mark.get_label()!r} {found}"
 
 
 def look(mark):
@@ -120,13 +129,17 @@ def look(mark):
     if isinstance(mark, (BarContainer, ErrorbarContainer)):
         return look(mark[0] or mark[2][0])
     if isinstance(mark, Line2D):
-        return to_hex(mark.get_color()), (mark.get_marker(), mark.get_linestyle(), mark.get_fillstyle())
-    if isinstance(mark, (LineCollection, PathCollection)):
-        colours = mark.get_edgecolors() if len(mark.get_edgecolors()) else mark.get_facecolors()
-        shape = mark.get_paths()[0].vertices.tobytes() if isinstance(mark, PathCollection) else "lines"
-        return to_hex(colours[0]), (shape, str(mark.get_linestyle()), len(mark.get_facecolors()) > 0)
-    colour = mark.get_facecolor() if mark.get_fill() and is_drawn(mark.get_facecolor()) else mark.get_edgecolor()
-    return to_hex(colour), (type(mark).__name__, mark.get_hatch(), mark.get_linestyle(), mark.get_fill())
+        rest = mark.get_marker(), mark.get_linestyle(), mark.get_fillstyle()
+        return to_hex(mark.get_color()), rest
+    if isinstance(mark, POINTS):
+        edges, faces = mark.get_edgecolors(), mark.get_facecolors()
+        is_path = isinstance(mark, PathCollection)
+        shape = mark.get_paths()[0].vertices.tobytes() if is_path else "lines"
+        rest = shape, str(mark.get_linestyle()), len(faces) > 0
+        return to_hex((edges if len(edges) else faces)[0]), rest
+    is_filled = mark.get_fill() and is_drawn(mark.get_facecolor())
+    rest = type(mark).__name__, mark.get_hatch(), mark.get_linestyle(), mark.get_fill()
+    return to_hex(mark.get_facecolor() if is_filled else mark.get_edgecolor()), rest
 
 
 def is_named(mark, texts):
@@ -144,15 +157,16 @@ def is_named(mark, texts):
 def colour_alone(axis, texts):
     for (one, a), (other, b) in itertools.combinations(zip(*axis.get_legend_handles_labels()), 2):
         if a != b and look(one)[1] == look(other)[1]:
-            yield f"{a!r} and {b!r} have one marker, line style and hatch: only the colour tells them apart"
+            alike = "have one marker, line style and hatch"
+            yield f"{a!r} and {b!r} {alike}: only the colour tells them apart"
     looks, members = defaultdict(set), defaultdict(list)
     for mark in marks(axis):
         colour, rest = look(mark)
         looks[colour].add(rest)
         members[colour].append(mark)
     for one, other in itertools.combinations(looks, 2):
-        unnamed = (mark for colour in (one, other) for mark in members[colour] if not is_named(mark, texts))
-        if looks[one] == looks[other] and any(unnamed):
+        named = (is_named(mark, texts) for mark in members[one] + members[other])
+        if looks[one] == looks[other] and not all(named):
             yield f"only the colour tells {one} from {other}, and no text stands beside them"
 
 
@@ -167,10 +181,13 @@ def unnamed_axes(figure):
             along, whole = getattr(axis, f"{name}axis"), getattr(figure, f"get_sup{name}label")()
             ticks = [text.get_text() for text in along.get_ticklabels() if text.get_visible()]
             words = any(re.search("[A-Za-z]", re.sub(r"\$.*?\$", "", tick)) for tick in ticks)
-            place = axis.get_position().get_points()[:, i]  # a label stands for a whole row or column
-            beside = [a for a in figure.axes if np.allclose(a.get_position().get_points()[:, i], place, atol=0.01)]
-            if any(ticks) and not words and not whole and not any(getattr(a, f"get_{name}label")() for a in beside):
-                yield f"the {name} axis of {axis.get_title() or 'a panel'!r} has numbers but no label"
+            places = {a: a.get_position().get_points()[:, i] for a in figure.axes}
+            beside = [a for a in places if np.allclose(places[a], places[axis], atol=0.01)]
+            # a label stands for a whole row or column
+            labels = any(getattr(a, f"get_{name}label")() for a in beside)
+            if any(ticks) and not words and not whole and not labels:
+                panel = repr(axis.get_title() or "a panel")
+                yield f"the {name} axis of {panel} has numbers but no label"
 
 
 def picture_faults(figure):
@@ -193,9 +210,10 @@ def control_faults(controls):
 
 
 def watch(patch=setattr):
-    """From now on every figure that is shown, and every control of a LiveFigure, must be without faults, and no two
-    settings of a LiveFigure may have the same words. patch is setattr, or that of a fixture that takes it back."""
-    png, refresh, seen, settings = rh._png, rh.LiveFigure._refresh, set(), defaultdict(dict)
+    """From now on every figure that is shown, and every control of a LiveFigure, must be without
+    faults, and no two settings of a LiveFigure have the same words. patch is setattr, or that of
+    a fixture that takes it back."""
+    png, refresh, seen, settings = rh.png, rh.LiveFigure._refresh, set(), defaultdict(dict)
 
     def checked_png(figure):
         image = png(figure)
@@ -213,5 +231,5 @@ def watch(patch=setattr):
             faults.append(f"{other} and {values} have the same words: {live._text}")
         assert not faults, "\n  ".join(["the controls have faults:", *faults])
 
-    patch(rh, "_png", checked_png)
+    patch(rh, "png", checked_png)
     patch(rh.LiveFigure, "_refresh", checked_refresh)

@@ -7,7 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 
-FENCE = re.compile(r"^[ \t]*```[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```[ \t]*$", re.M | re.S)
+FENCE = re.compile(
+    r"^[ \t]*```[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```[ \t]*$", re.M | re.S
+)
 DETAILS = re.compile(r"<details\b[^>]*>(?P<body>.*?)</details>", re.I | re.S)
 SUMMARY = re.compile(r"<summary\b[^>]*>(?P<title>.*?)</summary>", re.I | re.S)
 
@@ -18,7 +20,7 @@ def notebook_paths(folder=NOTEBOOKS):
 
 
 def blank_fences(text):
-    """The text with its fenced code turned to spaces, so that positions stay and comments are not read as headings."""
+    """The text with its fenced code turned to spaces: positions stay, comments are no headings."""
     return FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
 
 

@@ -1,5 +1,5 @@
-"""Figures and controls for people who see little, few colours or nothing: the palette, what the module draws, and
-planted faults for the rules of accessibility.py. Figures of the notebooks: test_notebook_controls.py."""
+"""Figures and controls for people who see little, few colours or nothing: the palette, what the
+code draws, and planted faults for the rules of accessibility.py."""
 
 import itertools
 import re
@@ -18,11 +18,15 @@ LEAST_DISTANCE = 15  # CIELAB; Okabe and Ito's seven colours on white come to 16
 # Machado, Oliveira and Fernandes 2009, severity 1: what is left of linear RGB.
 SIGHT = {
     "all colours": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-}
-XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]])
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.3039]],
+}  # fmt: skip
+XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175],
+                [0.0193339, 0.119192, 0.9503041]])  # fmt: skip
 
 
 def lab(light):
@@ -38,14 +42,15 @@ def closest(colours, sight):
     return min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
 
 
-@pytest.mark.parametrize(("colour", "ratio"), [("black", 21), ("white", 1), ("#767676", 4.54), ("#FF0000", 4.00)])
-def test_contrast(colour, ratio):
-    assert contrast(to_rgb(colour), (1, 1, 1)) == pytest.approx(ratio, abs=0.005)
+def test_contrast():
+    for colour, ratio in (("black", 21), ("white", 1), ("#767676", 4.54), ("#FF0000", 4.00)):
+        assert contrast(to_rgb(colour), (1, 1, 1)) == pytest.approx(ratio, abs=0.005)
 
 
 def test_distances():
     assert closest(["black", "white"], "all colours") == pytest.approx(100, abs=0.1)
-    assert closest(["#D55E00", "#8F8F00"], "deuteranopia") < LEAST_DISTANCE < closest(["red", "green"], "all colours")
+    assert closest(["#D55E00", "#8F8F00"], "deuteranopia") < LEAST_DISTANCE
+    assert closest(["red", "green"], "all colours") > LEAST_DISTANCE
 
 
 def test_palette_stands_out_on_white():
@@ -57,9 +62,9 @@ def test_palette_stays_apart(sight):
     assert len(rh.COLOURS) == 7 and closest(rh.COLOURS, sight) >= LEAST_DISTANCE
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # What the module draws
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 STEPS = np.arange(1, 30)
 LEVELS = {"chance": 3, "guess": 5, "rule": 7}
 
@@ -69,17 +74,19 @@ def curves(count):
 
 
 def intervals(count):
-    return {f"task {k}": {f"model {i}": [i, i + 1, i + 2.5] for i in range(count)} for k in range(4)}
+    models = {f"model {i}": [i, i + 1, i + 2.5] for i in range(count)}
+    return {f"task {k}": models for k in range(4)}
 
 
 PLOTS = {
     "plot_attention": [
         ((np.linspace(0, 1, 84).reshape(2, 6, 7),), {}),  # each shade, with its number
-        ((np.linspace(0, 1, 3).reshape(1, 1, 3),), {"keys": ["slot 0", "slot 1", "input"], "titles": ["one head"]}),
+        ((np.linspace(0, 1, 3).reshape(1, 1, 3),), {"keys": ["a", "b", "in"], "titles": ["one"]}),
         ((np.full((2, 9, 10), 0.5),), {"queries": list("abcdefghi")}),
     ],
     "plot_memory": [
-        ((np.linspace(-2, 2, 60).reshape(5, 3, 4),), {"columns": 2}), ((np.zeros((1, 1, 64)),), {"titles": ["start"]})
+        ((np.linspace(-2, 2, 60).reshape(5, 3, 4),), {"columns": 2}),
+        ((np.zeros((1, 1, 64)),), {"titles": ["start"]}),
     ],
     "plot_curves": [
         ((curves(count),), {"xlabel": "step", "ylabel": "loss", "levels": levels, "yscale": yscale})
@@ -91,25 +98,24 @@ PLOTS = {
     ],
 }  # fmt: skip
 TASKS = [
-    rh.NthFarthest(3, 2), rh.NthFarthest(12, 2), rh.NthFarthest(8, 16), rh.PairMatching(2, 4), rh.PairMatching(8, 16),
-    rh.Sorting(2, 4), rh.Sorting(16, 32), rh.ObjectTracking(1, 2, 1), rh.ObjectTracking(9, 8, 30), rh.StoryQA(),
-    rh.StoryQA(2, 1, 3, 4), rh.StoryQA(4, 4, 9, 60), rh.ProgramEvaluation("copy", 1, 5),
-    rh.ProgramEvaluation("add", 1, 3), rh.ProgramEvaluation("program", 3, 3),
+    rh.NthFarthest(3, 2), rh.NthFarthest(12, 2), rh.NthFarthest(8, 16), rh.PairMatching(2, 4),
+    rh.PairMatching(8, 16), rh.Sorting(2, 4), rh.Sorting(16, 32), rh.ObjectTracking(1, 2, 1),
+    rh.ObjectTracking(9, 8, 30), rh.StoryQA(), rh.StoryQA(2, 1, 3, 4), rh.StoryQA(4, 4, 9, 60),
+    rh.ProgramEvaluation("copy", 1, 5), rh.ProgramEvaluation("add", 1, 3),
+    rh.ProgramEvaluation("program", 3, 3),
 ]  # fmt: skip
 
 
 def test_every_figure_of_the_module_is_looked_at():
     assert set(PLOTS) == {name for name in rh.__all__ if name.startswith("plot_")}
-    assert {type(task) for task in TASKS} == {thing for thing in vars(rh).values() if hasattr(thing, "draw")}
+    drawn = {thing for thing in vars(rh).values() if hasattr(thing, "draw")}
+    assert {type(task) for task in TASKS} == drawn
 
 
-@pytest.mark.parametrize(
-    ("name", "case"),
-    [pytest.param(name, case, id=f"{name}-{i}") for name, cases in PLOTS.items() for i, case in enumerate(cases)],
-)
-def test_plots(name, case):
-    arguments, options = case
-    assert picture_faults(getattr(rh, name)(*arguments, **options)) == []
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots(name):
+    for arguments, options in PLOTS[name]:
+        assert picture_faults(getattr(rh, name)(*arguments, **options)) == []
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
@@ -118,9 +124,9 @@ def test_tasks(task):
         assert picture_faults(task.draw(inputs)) == []
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # The rules themselves: what each must find, and must leave alone, on a figure without faults
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 BLUE, RED, *_ = rh.COLOURS
 X = [0, 1, 2]
 
@@ -156,29 +162,34 @@ def box(colour):
 
 FAULTS = [
     ("Line2D .* has contrast", "pale line", lambda axis: axis.plot(X, X, "^-", color="#AAAAAA")),
-    ("Line2D .* has contrast", "transparent line", lambda axis: axis.plot(X, X, "^-", color=BLUE, alpha=0.4)),
+    ("Line2D .* has contrast", "see-through", lambda axis: axis.plot(X, X, "^-", c=RED, alpha=0.4)),
     ("Line2D .* has contrast", "pale marker", lambda axis: axis.plot(X, X, "^", color="#E69F00")),
     ("Line2D .* has contrast", "pale level", lambda axis: axis.axhline(1, color="#CCCCCC")),
-    ("LineCollection .* has contrast", "pale interval", lambda axis: axis.errorbar(1, 1, 1, fmt="k^", ecolor="pink")),
-    ("PathCollection .* has contrast", "pale points", lambda axis: axis.scatter(X, X, marker="^", color="yellow")),
-    ("PathCollection .* has contrast", "one pale point", lambda axis: axis.scatter(X, X, color=[BLUE, BLUE, "yellow"])),
+    ("LineCollection .* has contrast", "pale interval",
+     lambda axis: axis.errorbar(1, 1, 1, fmt="k^", ecolor="pink")),
+    ("PathCollection .* has contrast", "pale points", lambda axis: axis.scatter(X, X, c="yellow")),
+    ("PathCollection .* has contrast", "one pale point",
+     lambda axis: axis.scatter(X, X, color=[BLUE, BLUE, "yellow"])),
     ("Rectangle .* has contrast", "pale bars", lambda axis: axis.bar(X, X, color="#DDDDDD")),
-    ("Polygon .* has contrast", "pale steps", lambda axis: axis.hist(X, histtype="step", color="pink", label="steps")),
+    ("Polygon .* has contrast", "pale steps",
+     lambda axis: axis.hist(X, histtype="step", color="pink", label="steps")),
     ("Line2D .* has contrast", "dark panel", lambda axis: axis.set_facecolor("#333333")),
-    ("'words' has contrast", "grey on white", lambda axis: axis.text(1, 0, "words", color="#888888")),
+    ("'words' has contrast", "grey on white", lambda axis: axis.text(1, 0, "words", c="#888888")),
     ("'words' has contrast", "grey on grey",
      lambda axis: axis.text(1, 0, "words", color="#555555", bbox=box("#AAAAAA"))),
     ("'words' has contrast", "transparent", lambda axis: axis.text(1, 0, "words", alpha=0.4)),
-    ("'words' has contrast", "large", lambda axis: axis.text(1, 0, "words", color="#AAAAAA", size=20)),
+    ("'words' has contrast", "large", lambda axis: axis.text(1, 0, "words", c="#AAAAAA", size=20)),
     ("'word' has contrast", "white on yellow", lambda axis: shade(axis, "white")),
     ("'0.5' has contrast", "ticks", lambda axis: axis.tick_params(labelcolor="#999999")),
     ("'one' has contrast", "legend", lambda axis: axis.legend(labelcolor="#999999")),
     ("'a panel' has contrast", "title", lambda axis: axis.title.set_color("silver")),
-    ("outside the figure", "outside", lambda axis: axis.annotate("words", (0, 0), (0, -500), annotation_clip=False,
-                                                                 textcoords="offset points", in_layout=False)),
-    ("outside the figure", "cut off", lambda axis: axis.figure.text(0.8, 0.02, "words that are cut off")),
+    ("outside the figure", "outside",
+     lambda axis: axis.annotate("words", (0, 0), (0, -500), annotation_clip=False,
+                                textcoords="offset points", in_layout=False)),
+    ("outside the figure", "cut off", lambda axis: axis.figure.text(0.8, 0.02, "words cut off")),
     ("only the colour tells", "two lines", lambda axis: axis.lines[1].set_marker("o")),
-    ("only the colour tells", "labelled bars", lambda axis: [axis.bar(X, X, color=c, label=c) for c in (BLUE, RED)]),
+    ("only the colour tells", "labelled bars",
+     lambda axis: [axis.bar(X, X, color=c, label=c) for c in (BLUE, RED)]),
     ("only the colour tells", "points", lambda axis: [axis.scatter(X, [3, y, 3], color=c)
                                                       for y, c in ((4, "black"), (5, "brown"))]),
     ("only the colour tells", "bars", lambda axis: (bars(axis), axis.set_xticks([]))),
@@ -191,9 +202,9 @@ NO_FAULTS = {
     "grid": lambda axis: (axis.grid(alpha=0.3), axis.axhline(1, color="#DDDDDD", gid=GRID)),
     "large text": lambda axis: axis.text(1, 0, "words", color="#888888", size=18),
     "bold text": lambda axis: axis.text(1, 0, "words", color="#888888", size=14, weight="bold"),
-    "white in a dark box": lambda axis: axis.text(1, 0, "words", color="white", bbox=box("#333333")),
+    "white in a dark box": lambda axis: axis.text(1, 0, "words", c="white", bbox=box("#333333")),
     "black on yellow": lambda axis: shade(axis, "black"),
-    "pale with an edge": lambda axis: axis.scatter(X, X, marker="^", facecolor="yellow", edgecolor="black"),
+    "pale with an edge": lambda axis: axis.scatter(X, X, facecolor="yellow", edgecolor="black"),
     "other dashes": lambda axis: axis.lines[1].set(marker="o", linestyle="--"),
     "bars with names": lambda axis: (bars(axis), axis.set_xticks(X, ["a", "b", "c"])),
     "bars with hatches": lambda axis: bars(axis, hatch=["", "//", "//"]),
@@ -204,15 +215,14 @@ NO_FAULTS = {
     "no axes": lambda axis: (axis.set(xlabel="", ylabel=""), axis.set_axis_off()),
     "no ticks": lambda axis: axis.set(xlabel="", ylabel="", xticks=[], yticks=[]),
     "words for ticks": lambda axis: (axis.set_xlabel(""), axis.set_xticks([0], ["start"])),
-    "labels of the figure": lambda axis: (axis.set(xlabel="", ylabel=""), axis.figure.supxlabel("step"),
-                                          axis.figure.supylabel("loss")),
+    "labels of the figure": lambda axis: (
+        axis.set(xlabel="", ylabel=""), axis.figure.supxlabel("step"), axis.figure.supylabel("loss")
+    ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("words", "change"), [pytest.param(words, change, id=name) for words, name, change in FAULTS]
-)
-def test_a_planted_fault_is_found(words, change):
+@pytest.mark.parametrize(("words", "name", "change"), FAULTS, ids=[name for _, name, _ in FAULTS])
+def test_a_planted_fault_is_found(words, name, change):
     assert re.search(words, "\n".join(picture_faults(figure_with(change))))
 
 
@@ -227,21 +237,22 @@ SLIDER = {"value": 1, "min": 0, "max": 3}
 @pytest.mark.parametrize(
     ("said", "change", "alt", "control"),
     [
-        (None, lambda axis: None, "At {a}.", (0, 3)),
+        (None, None, "At {a}.", (0, 3)),
         ("'one' and 'two'", lambda axis: axis.lines[1].set_marker("o"), "At {a}.", (0, 3)),
-        ("no description", lambda axis: None, "At {a}.", widgets.IntSlider(**SLIDER, description=" ")),
-        ("does not show its value", lambda axis: None, "At {a}.", widgets.IntSlider(**SLIDER, readout=False)),
-        ("the same words: Lines", lambda axis: None, "Lines.", (0, 3)),
-        ("the same words: At 3", lambda axis: None, "At {a!s:.1}.", [1, 31, 32]),
+        ("no description", None, "At {a}.", widgets.IntSlider(**SLIDER, description=" ")),
+        ("does not show its value", None, "At {a}.", widgets.IntSlider(**SLIDER, readout=False)),
+        ("the same words: Lines", None, "Lines.", (0, 3)),
+        ("the same words: At 3", None, "At {a!s:.1}.", [1, 31, 32]),
     ],
     ids=["good", "figure", "nameless", "without value", "mute", "mute between two values"],
 )
 def test_watch(monkeypatch, said, change, alt, control):
     def use():
-        live = rh.LiveFigure(lambda a: figure_with(change), lambda a: alt.format(a=a), a=control)
-        control_a = live.controls["a"]
-        for value in control_a.options if hasattr(control_a, "options") else (control_a.min, control_a.max):
-            control_a.value = value
+        figure = figure_with(change or NO_FAULTS["nothing"])
+        live = rh.LiveFigure(lambda a: figure, lambda a: alt.format(a=a), a=control)
+        moved = live.controls["a"]
+        for value in getattr(moved, "options", None) or (moved.min, moved.max):
+            moved.value = value
 
     watch(monkeypatch.setattr)
     if said is None:

@@ -1,7 +1,8 @@
 """Every notebook in JupyterLab, in a browser: all cells run, and every control redraws its picture.
 
-`make browser` runs these tests; elsewhere they are skipped, because they need Playwright and Chromium (the variable
-CHROMIUM names another place than /usr/bin/chromium). The redraw times are printed at the end. When a test fails, a
+`make browser` runs these tests; elsewhere they are skipped, because they need Playwright and
+Chromium (the variable CHROMIUM names another place than /usr/bin/chromium). The redraw times are
+printed at the end. When a test fails, a
 picture of what was on the screen is kept in build/browser.
 """
 
@@ -23,25 +24,29 @@ import pytest
 from notebook_files import NOTEBOOKS, ROOT, notebook_paths
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-GOAL, LIMIT = 150, 1000  # milliseconds from key press to changed picture, median of a figure; machines are noisy
+GOAL, LIMIT = 150, 1000  # ms from key press to changed picture, median of a figure, quiet and noisy
 KEPT = ROOT / "build" / "browser"
+QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 SETTINGS = {  # no news, no look-ups; every cell is in the page, not only those on the screen
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "apputils-extension/notification": QUIET,
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-           "--disable-component-update", "--disable-sync"]  # fmt: skip
-BAD_OUTPUT = ", ".join(f"[data-mime-type='application/vnd.jupyter.{kind}']" for kind in ("error", "stderr"))
-# Watches one LiveFigure: when a key goes down, and what the picture is at every frame until it has changed.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+           "--disable-component-update", "--disable-background-networking"]  # fmt: skip
+BAD_OUTPUT = "[data-mime-type$='vnd.jupyter.error'], [data-mime-type$='vnd.jupyter.stderr']"
+# Watches one LiveFigure: when a key goes down, and the picture at every frame until it has changed.
 WATCH = """
 figure => {
-    const watch = window.watch = {frames: [], pressed: null, took: null, old: figure.querySelector('img').src};
-    document.addEventListener('keydown', () => { watch.pressed ??= performance.now() }, {capture: true, once: true});
+    const old = figure.querySelector('img').src;
+    const watch = window.watch = {frames: [], pressed: null, took: null};
+    const press = () => { watch.pressed ??= performance.now() };
+    document.addEventListener('keydown', press, {capture: true, once: true});
     const look = now => {
         const img = figure.querySelector('img');
         const ready = img !== null && img.complete && img.naturalWidth > 0;
         watch.frames.push([ready, figure.getBoundingClientRect().height]);
-        if (ready && img.src !== watch.old && watch.pressed !== null) watch.took ??= performance.now() - watch.pressed;
+        const changed = ready && img.src !== old && watch.pressed !== null;
+        if (changed) watch.took ??= performance.now() - watch.pressed;
         if (watch.took === null) requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
@@ -50,34 +55,35 @@ figure => {
 
 
 if os.environ.get("RRNN_BROWSER") != "required":
-    pytest.skip("make browser runs these: they need Playwright and Chromium", allow_module_level=True)
+    reason = "make browser runs these: they need Playwright and Chromium"
+    pytest.skip(reason, allow_module_level=True)
 
 
 class Lab:
-    """JupyterLab on the loopback interface, on a copy of the notebooks, with settings of its own."""
+    """JupyterLab on the loopback interface, on a copy of the notebooks, with its own settings."""
 
     def __init__(self, folder):
-        for name in ("notebooks", "rrnn_helpers.py"):
+        for name in ("notebooks", "rrnn", "rrnn_helpers.py"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, folder / name)
         for name, values in SETTINGS.items():
             path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(values))
-        places = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
-        places = {f"JUPYTER_{name}": place for name, place in places.items()} | {
-            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
-        }  # fmt: skip
+        places = {f"JUPYTER_{name}_DIR": name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
+        places |= {f"JUPYTERLAB_{name}_DIR": name.lower() for name in ("SETTINGS", "WORKSPACES")}
+        places |= {"IPYTHONDIR": "ipython"}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.token, self.log = secrets.token_hex(16), (folder / "lab.log").open("w+")
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-                   f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
-                   f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={folder}",
-                   "--LabApp.extension_manager=readonly"]  # fmt: skip
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+                   "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}",
+                   "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
+                   f"--ServerApp.root_dir={folder}", "--LabApp.extension_manager=readonly"]  # fmt: skip
         environment = os.environ | {name: str(folder / place) for name, place in places.items()}
-        self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        streams = {"stdout": self.log, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, env=environment, **streams)
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
@@ -87,7 +93,7 @@ class Lab:
             return json.load(answer)
 
     def wait(self, ready, seconds=90):
-        """Until ready() is true; a server that has ended, or does not get there, is an error with its log."""
+        """Until ready() is true; a server that ended, or does not get there, shows its log."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
@@ -95,7 +101,7 @@ class Lab:
                     return
             time.sleep(0.1)
         self.log.seek(0)
-        raise RuntimeError(f"JupyterLab is not ready. Its log ends with:\n{self.log.read()[-3000:]}")
+        raise RuntimeError(f"JupyterLab is not ready. Its log ends so:\n{self.log.read()[-3000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +136,14 @@ def page(browser):
 
 
 def open_notebook(lab, page, path):
-    """Open a notebook in JupyterLab and wait until its kernel listens: a command given earlier is silently lost."""
+    """Open a notebook in JupyterLab and wait until its kernel listens: an earlier command is lost."""
     page.goto(lab.url(f"doc/tree/notebooks/{path.name}"))
     page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(timeout=60_000)
 
     def listens():
-        kernels = [session["kernel"] for session in lab.get("api/sessions") if session["path"].endswith(path.name)]
-        return any(kernel["connections"] >= 1 and kernel["execution_state"] == "idle" for kernel in kernels)
+        sessions = lab.get("api/sessions")
+        kernels = [each["kernel"] for each in sessions if each["path"].endswith(path.name)]
+        return any(each["connections"] and each["execution_state"] == "idle" for each in kernels)
 
     lab.wait(listens)
     page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\| Idle")).wait_for(timeout=30_000)
@@ -145,16 +152,11 @@ def open_notebook(lab, page, path):
 def run_all(page):
     page.get_by_role("menuitem", name="Run", exact=True).first.click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
-    page.wait_for_function(
-        """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
-            return window.ran ||= prompts.some(p => p.textContent.includes('*')) }""",
-        timeout=60_000,
-    )
-    page.wait_for_function(
-        """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
-            return prompts.length && prompts.every(p => /\\[\\d+\\]/.test(p.textContent)) }""",
-        timeout=300_000,
-    )
+    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
+    some = f"() => window.ran ||= {prompts}.some(p => p.textContent.includes('*'))"
+    every = f"() => window.ran && {prompts}.every(p => /\\[\\d+\\]/.test(p.textContent))"
+    page.wait_for_function(some, timeout=60_000)
+    page.wait_for_function(every, timeout=300_000)
 
 
 def press(control, page):
@@ -181,14 +183,17 @@ def move(figure, control, name, page):
     except Exception:
         raise AssertionError(f"{name}: the picture did not change within 20 seconds") from None
     frames = page.evaluate("() => window.watch.frames")
-    assert figure.locator("img").get_attribute("alt") != before, f"{name}: the picture changed, its words did not"
+    after = figure.locator("img").get_attribute("alt")
+    assert after != before, f"{name}: the picture changed, its words did not"
     heights = [height for _, height in frames]
     assert all(ready for ready, _ in frames), f"{name}: a frame without a picture"
-    assert min(heights) > 0.5 * max(heights), f"{name}: the page jumps, heights from {min(heights)} to {max(heights)}"
+    low, high = min(heights), max(heights)
+    assert low > 0.5 * high, f"{name}: the page jumps, heights from {low} to {high}"
     return page.evaluate("() => window.watch.took")
 
 
 TIMES = {}
+CONTROLS = ".noUi-handle, select, input[type=checkbox]"
 
 
 @pytest.mark.parametrize("path", notebook_paths(NOTEBOOKS), ids=lambda path: path.stem)
@@ -203,11 +208,12 @@ def test_notebook_in_a_browser(path, lab, page):
         for i in range(figures.count()):
             figure = figures.nth(i)
             figure.scroll_into_view_if_needed()
-            controls = figure.locator(".noUi-handle, select, input[type=checkbox]")
-            labels = figure.locator(".widget-inline-hbox:has(.noUi-handle, select, input[type=checkbox])")
+            controls = figure.locator(CONTROLS)
+            labels = figure.locator(f".widget-inline-hbox:has({CONTROLS})")
             assert controls.count() > 0 and labels.count() == controls.count()
             for j in range(controls.count()):
-                name = labels.nth(j).locator(".widget-label, .widget-label-basic").first.inner_text().strip()
+                label = labels.nth(j).locator(".widget-label, .widget-label-basic").first
+                name = label.inner_text().strip()
                 assert name, f"control {j} of figure {i} has no visible name"
                 for _ in range(3):
                     took = move(figure, controls.nth(j), f"figure {i + 1}, {name}", page)
@@ -220,17 +226,18 @@ def test_notebook_in_a_browser(path, lab, page):
         raise
     finally:
         for kernel in lab.get("api/kernels"):
-            request = urllib.request.Request(lab.url(f"api/kernels/{kernel['id']}"), method="DELETE")
+            address = lab.url(f"api/kernels/{kernel['id']}")
+            request = urllib.request.Request(address, method="DELETE")
             with contextlib.suppress(urllib.error.URLError):
                 urllib.request.urlopen(request, timeout=10).close()
 
 
 def test_redraw_times(capsys):
-    """The last test: the table of all redraws. What a noisy machine may take is far above what a quiet one takes."""
+    """The last test: the table of all redraws."""
     if not TIMES:
         pytest.skip("no notebook was run before this test")
-    lines = [f"figure: median, worst redraw in ms, key press to changed picture (goal: median at most {GOAL})"]
-    medians = {figure: statistics.median(took for took, _ in times) for figure, times in TIMES.items()}
+    lines = [f"figure: median, worst ms from key press to changed picture (goal: median {GOAL})"]
+    medians = {name: statistics.median(took for took, _ in times) for name, times in TIMES.items()}
     for figure, times in TIMES.items():
         worst, name = max(times)
         lines.append(f"{figure:35}{medians[figure]:6.0f}{worst:6.0f} ({name})")

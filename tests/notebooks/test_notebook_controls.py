@@ -1,9 +1,10 @@
-"""Every control of every notebook works at its ends, every folded solution runs, and every figure on the way is
-accessible.
+"""Every control of every notebook works at its ends, every folded solution runs, and every figure
+on the way is accessible.
 
-Each notebook is copied with three additions: a first cell looks at each figure and its words (accessibility.watch), the
-code of a folded solution follows the cell that holds it, and a last cell moves every control. nbval runs the copies,
-because it also sees errors in the callbacks of a control.
+Each notebook is copied with three additions: a first cell looks at each figure and its words
+(accessibility.watch), the code of a folded solution follows the cell that holds it, and a last cell
+moves every control. nbval runs the copies, because it also sees errors in the callbacks of a
+control.
 """
 
 import copy
@@ -20,7 +21,7 @@ from notebook_files import NOTEBOOKS, ROOT, notebook_paths, solution_code
 
 
 def move_every_control():
-    """Set each living control to its ends, each option and back; return how many controls were moved."""
+    """Set each living control to its ends, each option and back; return how many were moved."""
     import ipywidgets
     from ipywidgets.widgets.widget import _instances
 
@@ -37,7 +38,8 @@ def move_every_control():
         if is_a(control, numbers):
             values = [control.min, control.max]
         elif is_a(control, ranges):
-            values = [(control.min, control.min), (control.max, control.max), (control.min, control.max)]
+            low, high = control.min, control.max
+            values = [(low, low), (high, high), (low, high)]
         elif is_a(control, ["FloatLogSlider"]):
             values = [control.base**control.min, control.base**control.max]
         elif is_a(control, choices):
@@ -58,8 +60,8 @@ def move_every_control():
 
 
 def with_solutions_and_moves(notebook):
-    """A copy of the notebook without outputs, with a first cell that watches the figures, the folded solutions as
-    cells and a last cell of moves."""
+    """A copy of the notebook without outputs: with a cell that watches the figures, the folded
+    solutions as cells and a last cell of moves."""
     cells = [new_code_cell("import accessibility\n\naccessibility.watch()")]
     for cell in copy.deepcopy(notebook.cells):
         if cell.cell_type == "code":
@@ -76,16 +78,18 @@ def with_solutions_and_moves(notebook):
 
 
 def run_copies(notebooks, folder):
-    """Run {name: notebook} with their additions in `folder`, in one pytest. Returns its exit status and output."""
+    """Run {name: notebook} with their additions in `folder`, in one pytest. Returns its exit status
+    and output."""
     for name, notebook in notebooks.items():
         nbformat.write(with_solutions_and_moves(notebook), folder / name)
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfE", "--color=no"]
     command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180", "."]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH")]
+    paths = [str(ROOT), str(ROOT / "tests" / "notebooks"), os.environ.get("PYTHONPATH")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600)
+    options = {"env": environment, "capture_output": True, "text": True, "timeout": 3600}
+    result = subprocess.run(command, cwd=folder, **options)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -94,7 +98,8 @@ def test_solutions_run_and_controls_move_to_their_ends(tmp_path):
     assert paths, f"no notebooks in {NOTEBOOKS}, so no control was moved"
     folder = tmp_path / "notebooks"
     shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
-    status, output = run_copies({path.name: nbformat.read(path, as_version=4) for path in paths}, folder)
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in paths}
+    status, output = run_copies(notebooks, folder)
     assert status == 0, output[-20_000:]
 
 
@@ -138,10 +143,19 @@ slider = rh.LiveFigure(draw, "A line at WORDS.".format, height=(1, 4, 1, 2)).con
 """
 
 
+NO_CONTROL = "class slider:\n    value = 2\n\ndef LiveFigure():\n    return slider\n"
+
+
 def planted(most=4, value=2, code=SLIDER):
-    """A notebook with a slider whose callback fails above `most`, and a solution that holds when `value` is 2."""
-    cells = [new_code_cell(code.replace("{most}", str(most))), new_markdown_cell(ANSWER.replace("{value}", str(value)))]
-    return new_notebook(cells=cells)
+    """A notebook with a slider whose callback fails above `most`, and a solution that holds when
+    `value` is 2."""
+    answer = ANSWER.replace("{value}", str(value))
+    code = new_code_cell(code.replace("{most}", str(most)))
+    return new_notebook(cells=[code, new_markdown_cell(answer)])
+
+
+def pictured(words, colour):
+    return planted(code=PICTURE.replace("WORDS", words).replace("COLOUR", colour))
 
 
 def test_planted_faults_are_caught(tmp_path):
@@ -149,18 +163,20 @@ def test_planted_faults_are_caught(tmp_path):
         "good.ipynb": planted(),
         "bad_control.ipynb": planted(most=3),
         "bad_solution.ipynb": planted(value=3),
-        "good_picture.ipynb": planted(code=PICTURE.replace("WORDS", "{height}").replace("COLOUR", "black")),
-        "bad_picture.ipynb": planted(code=PICTURE.replace("WORDS", "{height}").replace("COLOUR", "silver")),
-        "bad_words.ipynb": planted(code=PICTURE.replace("WORDS", "some height").replace("COLOUR", "black")),
-        "no_control.ipynb": planted(code="class slider:\n    value = 2\n\ndef LiveFigure():\n    return slider\n"),
+        "good_picture.ipynb": pictured("{height}", "black"),
+        "bad_picture.ipynb": pictured("{height}", "silver"),
+        "bad_words.ipynb": pictured("some height", "black"),
+        "no_control.ipynb": planted(code=NO_CONTROL),
     }
     status, output = run_copies(notebooks, tmp_path)
     failed = set(re.findall(r"^FAILED (?:.*/)?(\w+)\.ipynb::Cell (\d+)", output, re.MULTILINE))
-    expected = {("bad_control", "3"), ("bad_solution", "2"), ("no_control", "3"), ("bad_words", "3")}
-    expected |= {("bad_picture", cell) for cell in "12"}  # the solution has no slider to ask
+    expected = {("bad_control", "3"), ("bad_solution", "2"), ("no_control", "3")}
+    expected |= {("bad_words", "3"), ("bad_picture", "1")}
+    expected |= {("bad_picture", "2")}  # the solution has no slider to ask
     assert (status, failed) == (1, expected), output[-5000:]
 
 
 def test_hints_are_not_run():
     hint = "<details><summary>Hint</summary>\n\n```python\nx = ...\n```\n\n</details>\n"
-    assert solution_code(hint + ANSWER) == ["# indented, as in a list\nassert slider.value == {value}"]
+    code = "# indented, as in a list\nassert slider.value == {value}"
+    assert solution_code(hint + ANSWER) == [code]

@@ -48,9 +48,9 @@ def shown(monkeypatch):
     return outputs
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # plot_*
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 def test_plot_attention():
     weights = rh.softmax(np.random.default_rng(0).normal(size=(2, 3, 4)))
     figure = rh.plot_attention(weights)
@@ -159,9 +159,9 @@ def test_show_figure_says_what_is_to_be_seen(shown):
     assert (png if isinstance(png, bytes) else base64.b64decode(png)).startswith(PNG)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # LiveFigure
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 def bundle(figure):
     data, metadata = figure._repr_mimebundle_()
     return data, metadata
@@ -267,9 +267,9 @@ def test_live_figure_without_controls():
     assert bundle(rh.LiveFigure(picture, sentence))[0]["text/plain"].endswith(sentence())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # show_source and claim
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 def test_show_source_is_the_source(shown):
     rh.show_source(rh.softmax, rh.LSTM)
     ((data, _),) = shown
@@ -310,9 +310,9 @@ def test_claims_that_do_not_hold(capsys, value, bounds):
     assert "holds" not in capsys.readouterr().out
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # The module as a whole
-# ---------------------------------------------------------------------------------------------------------------------
+
+
 def test_importing_it_is_cheap():
     code = "import sys, rrnn_helpers; print(*(name for name in sys.modules if '.' not in name))"
     root = Path(rh.__file__).parent

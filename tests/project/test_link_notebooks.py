@@ -225,8 +225,7 @@ def test_colab_cell_fetches_the_series_into_an_empty_folder(tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "main"), "zip", published.parent))
     asked = "https://codeload.github.com/someone/series/zip/refs/heads/main"
     local = f"lambda url, *other: real({archive.as_uri()!r}) if url == {asked!r} else 1 / 0"
-    assert run_cell(content, local, NOTEBOOK_CODE) == ""
-    again = f"urllib.request.urlopen = {NO_NETWORK}\n{CELL}\n"
-    assert run_cell(content, local, again + NOTEBOOK_CODE) == "", "a second run must do nothing"
+    again = f"urllib.request.urlopen = {NO_NETWORK}\n{CELL}\n{NOTEBOOK_CODE}"
+    assert run_cell(content, local, again) == "", "a second run must do nothing"
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         run_cell(tmp_path, NO_NETWORK)

@@ -3,7 +3,7 @@ in words, its way back asked of its way forward, entry by entry."""
 
 import numpy as np
 
-from rrnn.model import Parameters
+from rrnn.parameters import Parameters
 
 STEPS, BATCH, SLOTS, SIZE, HEADS = 3, 2, 3, 4, 2
 
@@ -23,6 +23,11 @@ class Alone(Parameters):
 
 def numbers(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(dtype)
+
+
+def rows(count=SLOTS, steps=STEPS, seed=0):
+    """x at each step, (count, BATCH, SIZE)."""
+    return [numbers(count, BATCH, SIZE, seed=seed + t) for t in range(steps)]
 
 
 def close(actual, right):

@@ -7,16 +7,16 @@ symmetric by accident.
 
 import ast
 import copy
+import importlib
 import inspect
 import itertools
+import pkgutil
 
 import numpy as np
 import pytest
-from models import core, each_model, each_variant, lstm, make, make_batch, own_memory, rrnn
+from models import core, each_model, each_variant, lstm, make, make_batch, own_memory, with_memory
 
-from rrnn import cell, gates, layers, model
-from rrnn import core as core_room
-from rrnn import lstm as lstm_room
+import rrnn
 from rrnn.gradcheck import check_gradients
 from rrnn.model import Batch
 
@@ -66,7 +66,7 @@ def test_float32_model_is_checked_in_float64(name):
     np.testing.assert_array_equal(model.flat, before)
 
 
-@pytest.mark.parametrize("make", [core, rrnn])
+@with_memory
 def test_gradients_are_checked_at_the_first_memory_that_is_there(make, monkeypatch):
     """check_gradients copies a float32 model to float64, with the first memory the model has."""
     model, seen = own_memory(make(dtype=np.float32)), []
@@ -209,7 +209,8 @@ def test_checker_restores_the_parameters_after_an_error():
 
 
 # --- Mutants: one change in one function of a way back, chosen by the shape of the code ------
-ROOMS = [layers, gates, core_room, cell, lstm_room, model]
+ROOMS = [importlib.import_module(f"rrnn.{room.name}")
+         for room in pkgutil.iter_modules(rrnn.__path__) if not room.ispkg]  # fmt: skip
 MUTATED = [  # variant, its options, and what is asked
     ("core, 2 blocks", {"readout_sizes": (4,)}, "class"),
     ("core, 3 blocks shared, no gate", {}, "class"),
@@ -387,7 +388,8 @@ def test_mutants_of_the_backward_passes_are_caught(monkeypatch):
     survivors = [mutant for mutant in survivors if mutant not in EQUIVALENT]
     text = "\n".join(survivors)
     assert not survivors, f"{len(survivors)} of {len(caught) + len(survivors)} survive:\n{text}"
-    assert rooms == {room.__name__ for room in ROOMS}
+    for room in ("layers", "attention", "gates", "core", "cell", "lstm", "model"):
+        assert f"rrnn.{room}" in rooms
     kinds = [mutant.split(": ")[1] for mutant in caught]
     assert {"sign", "dropped", "transposition", "factor dropped", "not called"} <= set(kinds)
     assert kinds.count("truncated") >= 5  # both LSTMs, the memory beside one, the core, its blocks

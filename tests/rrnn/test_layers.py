@@ -1,36 +1,16 @@
 """Each layer alone: its way forward beside the clear forms, its way back beside differences."""
 
-import itertools
-
 import numpy as np
 import pytest
-from layer_checks import (
-    BATCH,
-    HEADS,
-    SIZE,
-    SLOTS,
-    STEPS,
-    Alone,
-    check_layer,
-    close,
-    numbers,
-)
+from layer_checks import BATCH, HEADS, SIZE, SLOTS, STEPS, Alone, check_layer, numbers, rows
+from test_attention import SEES, attended
 
 from rrnn import layers
 from rrnn.cell import GatedMemory, HiddenLayer
 from rrnn.core import Block, SharedBlock
 from rrnn.lstm import LSTMLayer, NormedLSTMLayer
-from rrnn.model import walk
-from rrnn.reference import layer_norm, multi_head_attention, scaled_dot_product_attention, sigmoid
-
-SEES = np.eye(SLOTS + 1)  # each slot itself and the input
-SEES[:, -1] = 1
-
-
-def rows(count=SLOTS, steps=STEPS, seed=0):
-    """x at each step, (count, BATCH, SIZE)."""
-    return [numbers(count, BATCH, SIZE, seed=seed + t) for t in range(steps)]
-
+from rrnn.parameters import walk
+from rrnn.reference import layer_norm, multi_head_attention, sigmoid
 
 def memories_and_inputs(shared):
     """Z = [M; p] at each step; if shared, M is the same for all examples at the first."""
@@ -162,57 +142,7 @@ def test_layer_norm_of_numbers_that_are_too_large_to_square(dtype, large):
         y = layer.forward(0, x.copy())
     right = normed(layer, x.astype(np.longdouble))
     np.testing.assert_allclose(y, right.astype(float), rtol=1e-4, atol=1e-5)
-    close(y[1, 0], layer.beta)
-
-
-# --- Attention -------------------------------------------------------------------------------
-def attended(heads, q, k, v, mask=None):
-    """Output and weights for (rows, batch, size): each head is eq. (1) on its columns."""
-    in_heads = lambda x: x.reshape(*x.shape[:2], heads, -1).transpose(1, 2, 0, 3)
-    allowed = None if mask is None else mask > 0
-    Y, A = scaled_dot_product_attention(in_heads(q), in_heads(k), in_heads(v), allowed)
-    return Y.transpose(2, 0, 1, 3).reshape(q.shape), A
-
-
-@pytest.mark.parametrize("scale", [1, 30, 1e4], ids=["near", "far apart", "very far apart"])
-@pytest.mark.parametrize("mask", [None, SEES[:SLOTS]], ids=["all", "self"])
-@pytest.mark.parametrize("heads", [1, HEADS, SIZE])
-def test_attention(heads, mask, scale):
-    """Scores that are far apart do not overflow: at the second step they are."""
-    layer = layers.Attention(SIZE, heads, SLOTS, SLOTS + 1, mask)
-    inputs = {"q": rows(), "k": rows(SLOTS + 1, seed=3), "v": rows(SLOTS + 1, seed=6)}
-    inputs["q"][1] *= scale
-
-    def forward(q, k, v):
-        with np.errstate(over="raise", invalid="raise", divide="raise"):
-            return [layer.forward(t, *step) for t, step in enumerate(zip(q, k, v, strict=True))]
-
-    def right(q, k, v):
-        steps = [attended(heads, *step, mask) for step in zip(q, k, v, strict=True)]
-        close(layer.A, [A for _, A in steps])
-        return [Y for Y, _ in steps]
-
-    def backward(dY):
-        found = {name: [np.full_like(step, np.nan) for step in x] for name, x in inputs.items()}
-        for t in (2, 1, 0):
-            layer.backward(t, dY[t], *(found[name][t] for name in "qkv"))
-        assert all(np.isfinite(step).all() for x in found.values() for step in x)
-        return found if scale < 1000 else {}  # a difference would see rounding
-
-    check_layer(Alone(layer), inputs, forward, right, backward)
-
-
-def test_attention_between_projections_is_multi_head_attention():
-    counts = {"q": SLOTS, "k": SLOTS + 1, "v": SLOTS + 1}
-    q, k, v = (layers.Product(name, SIZE, SIZE, count) for name, count in counts.items())
-    attention = layers.Attention(SIZE, HEADS, SLOTS, SLOTS + 1)
-    home, x, Z = Alone(q, k, v, attention), rows()[0], rows(SLOTS + 1, seed=4)[0]
-    home.begin()
-    Y = attention.forward(0, q.forward(0, x), k.forward(0, Z), v.forward(0, Z))
-    batch_first = lambda array: array.swapaxes(0, 1)
-    right, A = multi_head_attention(batch_first(x), batch_first(Z), home.params, HEADS)
-    close(batch_first(Y), right)
-    close(attention.A[0], A)
+    np.testing.assert_allclose(y[1, 0], layer.beta, rtol=1e-6)
 
 
 # --- Blocks of the core ----------------------------------------------------------------------
@@ -325,28 +255,3 @@ def test_the_memory_beside_an_lstm(heads, answers):
         lambda **inputs: list(right(**inputs))[-answers:],
         lambda dM: {"p": layer.backward(np.array(dM)).copy(), "M": layer.dM.copy()},
     )  # fmt: skip
-
-
-# --- What a model asks of layers -------------------------------------------------------------
-def test_two_layers_must_not_name_the_same_parameter():
-    with pytest.raises(ValueError, match="two layers name the same parameter"):
-        Alone(layers.Linear("z", 2, 2), layers.Product("z", 2, 3))
-
-
-def test_a_layer_that_stands_twice_is_one_layer():
-    inner = mlp()
-    outer = [layers.Residual(inner, layers.LayerNorm(name, SIZE, SLOTS)) for name in "ab"]
-    found = walk(outer)
-    assert len(found) == len(set(found)) == 2 + 2 + 1 + 3
-    assert Alone(*outer).flat.size == Alone(inner).flat.size + 4 * SIZE
-
-
-def test_arrays_are_handed_out_of_one_block_and_do_not_overlap():
-    home = Alone(residual(), layers.Linear("w", SIZE, 5, SLOTS))
-    home.begin()
-    wanted = home.shapes_of_arrays(STEPS, BATCH)
-    arrays = [getattr(owner, name) for owner, name, _ in wanted]
-    assert [array.shape for array in arrays] == [shape for *_, shape in wanted]
-    for one, other in itertools.combinations(arrays, 2):
-        assert not np.shares_memory(one, other)
-    assert all(np.shares_memory(array, home.memory) for array in arrays)

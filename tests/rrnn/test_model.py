@@ -1,8 +1,5 @@
-"""What all models share: shapes, parameters that are views, states, losses, and whose the arrays
-are."""
+"""What all models share: shapes, states, losses, and whose the arrays are."""
 
-import copy
-import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,19 +8,17 @@ from models import (
     MODELS,
     each_model,
     each_variant,
+    everything,
     lstm,
     make,
     make_batch,
     own_memory,
+    same,
     sequence,
     shake,
-    with_memory,
 )
 
 from rrnn.cell import RelationalMemory, RelationalRNN
-from rrnn.checkpoints import load_checkpoint, save_checkpoint
-from rrnn.model import Batch, Views
-from rrnn.training import Adam
 
 STATES = {"core": ["memory"], "rrnn": ["h", "c", "memory"], "lstm": ["h", "c"]}
 
@@ -36,20 +31,6 @@ def test_the_example_of_the_seed():
     assert model.forward(inputs, return_sequences=True).shape == (2, 10, 16)
     found = model.forward(inputs, return_state=True)
     assert [array.shape for array in found] == [(2, 10, 16), (2, 64), (2, 64), (2, 4, 64)]
-
-
-@each_model
-def test_params_are_views_of_flat(name):
-    model = MODELS[name]()
-    sizes = [array.size for array in model.params.values()]
-    assert model.flat.ndim == 1 and model.flat.size == sum(sizes)
-    assert all(np.shares_memory(array, model.flat) for array in model.params.values())
-    model.flat[:] = np.arange(model.flat.size)
-    joined = np.concatenate([array.ravel() for array in model.params.values()])
-    np.testing.assert_array_equal(joined, model.flat)
-    first = next(iter(model.params.values()))
-    first[:] = -1
-    assert (model.flat == -1).sum() == first.size
 
 
 @each_model
@@ -103,36 +84,6 @@ def test_causality(name):
     np.testing.assert_allclose(model.forward(inputs[:, :4]), outputs, rtol=1e-10, atol=1e-13)
     inputs[:, 4:] = 9
     np.testing.assert_allclose(model.forward(inputs)[:, :4], outputs, rtol=1e-10, atol=1e-13)
-
-
-@each_model
-def test_seeds(name):
-    flat = lambda seed, dtype=np.float64: MODELS[name](seed=seed, dtype=dtype).flat
-    np.testing.assert_array_equal(flat(4), flat(4))
-    assert not np.array_equal(flat(4), flat(5))
-    np.testing.assert_array_equal(flat(4, np.float32), flat(4).astype(np.float32))
-
-
-@each_model
-def test_initial_parameters(name):
-    model = MODELS[name](readout_sizes=(7,))
-    for parameter, array in model.params.items():
-        if parameter.startswith("W_"):
-            assert array.std() > 0 and len(np.unique(array)) == array.size, parameter
-        elif parameter.startswith("g_"):
-            assert (array == 1).all(), parameter
-        elif parameter in ("b", "beta_z"):  # the forget gate is open
-            i, f, g, o = array.reshape(4, -1)
-            assert not i.any() and (f == 1).all() and not o.any()
-            if parameter == "b":
-                assert not g.any()
-            else:  # and g a little off zero, or a network of zeros would have too steep a slope
-                assert g.all() and np.abs(g).max() <= 0.1 and len(set(g)) == 5
-        else:
-            assert (array == 0).all(), parameter
-    if "W_h" in model.params:
-        for square in np.split(model.params["W_h"], 4, axis=1):
-            np.testing.assert_allclose(square @ square.T, np.eye(5), atol=1e-12)
 
 
 @each_variant
@@ -265,26 +216,6 @@ def test_grads_and_flat_are_the_same_numbers(name):
 
 
 # --- Returned arrays belong to the caller ----------------------------------------------------
-def everything(model, inputs, targets=None):
-    """All arrays a model returns, by name."""
-    states = model.forward(inputs, return_state=True)
-    found = {f"forward {i}": array for i, array in enumerate(states)}
-    found["last output"] = model.forward(inputs, return_sequences=False)
-    found["from a state"] = model.forward(inputs, state=states[1:])
-    found |= {f"trace {key}": array for key, array in model.trace(inputs).items()}
-    targets = np.full((len(inputs), 2), 1) if targets is None else targets
-    for workers in (1, 2):
-        _, grads, _ = model.loss_and_grads(Batch(inputs, targets), workers=workers)
-        found |= {f"{workers} workers {key}": array for key, array in grads.items()}
-    return found
-
-
-def same(found, right, text=""):
-    assert found.keys() == right.keys()
-    for key, array in found.items():
-        np.testing.assert_array_equal(array, right[key], err_msg=f"{key} {text}")
-
-
 @each_model
 @pytest.mark.parametrize("batch", [1, 4])
 def test_returned_arrays_belong_to_the_caller(name, batch):
@@ -315,159 +246,6 @@ def test_results_depend_on_no_earlier_call(variant):
     np.testing.assert_array_equal(model.loss_and_flat(batch)[1], expected)
     model.memory[:] = np.nan  # nothing is read that was not written before
     np.testing.assert_array_equal(model.loss_and_flat(batch)[1], expected)
-
-
-# --- What is assigned is written through, and copies are whole -------------------------------
-def by_name(model, flat):
-    for name, array in Views(flat, model.shapes).items():
-        model.params[name] = array
-
-
-def by_name_in_place(model, flat):
-    for name, array in Views(flat, model.shapes).items():
-        model.params[name] *= 0
-        model.params[name] += array
-
-
-def by_name_as_lists(model, flat):
-    for name, array in Views(flat, model.shapes).items():
-        model.params[name] = array.tolist()
-
-
-def at_once(model, flat):
-    model.flat = flat
-
-
-def in_place(model, flat):
-    model.flat *= 0
-    model.flat += flat
-
-
-def checkpointed(model, path):
-    save_checkpoint(path, model)
-    return load_checkpoint(path)[0]
-
-
-WAYS = [by_name, by_name_in_place, by_name_as_lists, at_once, in_place]
-COPIES = {
-    "itself": lambda model, path: model,
-    "copy": lambda model, path: copy.copy(model),
-    "deepcopy": lambda model, path: copy.deepcopy(model),
-    "pickle": lambda model, path: pickle.loads(pickle.dumps(model)),
-    "checkpoint": checkpointed,
-}
-
-
-@pytest.mark.parametrize("write", WAYS)
-@each_model
-def test_what_is_assigned_is_written_through(name, write, tmp_path):
-    """Everywhere: into outputs, gradients, workers, copies, checkpoints, and Adam's vector."""
-    model, right, inputs = own_memory(MODELS[name]()), own_memory(MODELS[name]()), sequence()
-    everything(model, inputs)
-    adam = Adam(model.flat)
-    numbers = np.random.default_rng(8).normal(size=model.flat.size)
-    write(model, numbers)
-    right.flat[:] = numbers
-    for how in COPIES.values():
-        same(everything(how(model, tmp_path / "model.npz"), inputs), everything(right, inputs))
-    adam.step(numbers)
-    assert adam.flat is model.flat
-    np.testing.assert_allclose(model.flat, numbers - 1e-3 * np.sign(numbers), atol=1e-6)
-    same(dict(model.params), dict(Views(model.flat, model.shapes)))
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-@with_memory
-def test_a_first_memory_that_is_assigned_is_used(make, in_place, tmp_path):
-    model, inputs, first = make(), sequence(), np.random.default_rng(8).normal(size=(3, 4))
-    before = everything(model, inputs)
-    if in_place:
-        model.first_memory[:] = first
-    else:
-        model.first_memory = first.tolist()
-    found = everything(model, inputs)
-    state = np.tile(first, (4, 1, 1))
-    start = {"core": state, "rrnn": (np.zeros((4, 5)), np.zeros((4, 5)), state)}[make.__name__]
-    from_state = model.forward(inputs, state=start)
-    np.testing.assert_allclose(found["forward 0"], from_state, rtol=1e-12, atol=1e-13)
-    assert np.abs(found["forward 0"] - before["forward 0"]).max() > 1e-4
-    for key in model.params:
-        one, two = found[f"1 workers {key}"], found[f"2 workers {key}"]
-        np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-12)
-    for how in COPIES.values():
-        same(everything(how(model, tmp_path / "model.npz"), inputs), found)
-
-
-@each_model
-@pytest.mark.parametrize("how", COPIES)
-def test_copies_are_whole(name, how, tmp_path):
-    """A copy (by hand, or as an executor sends it to a process) computes the same, and on
-    parameters of its own."""
-    model, inputs = own_memory(shake(MODELS[name]())), sequence()
-    twin = COPIES[how](model, tmp_path / "model.npz")
-    assert repr(twin) == repr(model) and type(twin) is type(model)
-    np.testing.assert_array_equal(twin.flat, model.flat)
-    np.testing.assert_array_equal(twin.forward(inputs), model.forward(inputs))
-    if how != "itself":
-        assert not np.shares_memory(twin.flat, model.flat)
-        twin.flat[:] = 0
-        assert not any(array.any() for array in twin.params.values()), "no views of flat any more"
-        assert model.flat.any()
-
-
-BAD_VALUES = [
-    (np.zeros((3, 4)), "shape|axes"), (np.zeros(3), "axes"), (0.0, "axes"),
-    (np.full((5, 3), np.nan), "finite"), (np.full((5, 3), np.inf), "finite"),
-    (np.full((5, 3), 1e39), "finite in float32"), ([["a"] * 3] * 5, "real numbers"), (None, "real"),
-    (np.zeros((5, 3), complex), "real numbers"), ([[0.0] * 3] * 4 + [[0.0]], "one array"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("value", "words"), BAD_VALUES, ids=range(len(BAD_VALUES)))
-def test_what_does_not_fit_is_not_written(value, words):
-    """In the place of a parameter, of the vector, or of the first memory."""
-    sizes = {"input_size": 5, "num_slots": 5, "slot_size": 3, "num_heads": 1}
-    model = MODELS["core"](dtype=np.float32, initial_memory="zeros", **sizes)
-    before = model.first_memory.copy(), model.flat.copy()
-    with pytest.raises((ValueError, TypeError), match=rf"params\['W_in'\].*({words})"):
-        model.params["W_in"] = value
-    with pytest.raises((ValueError, TypeError), match=f"first_memory.*({words})"):
-        model.first_memory = value
-    with pytest.raises((ValueError, TypeError), match="flat"):
-        model.flat = value
-    for array, kept in zip((model.first_memory, model.flat), before, strict=True):
-        np.testing.assert_array_equal(array, kept)
-
-
-def test_names_that_are_not_there():
-    model = MODELS["lstm"]()
-    with pytest.raises(KeyError, match="W_x, W_h, b, W_out, b_out.*'W_y'"):
-        model.params["W_y"] = np.zeros(3)
-    with pytest.raises(KeyError):
-        model.params["W_y"]
-    with pytest.raises((TypeError, AttributeError)):
-        del model.params["W_x"]
-    assert not hasattr(model, "first_memory")
-    with pytest.raises(AttributeError, match="LSTM has no first_memory"):
-        model.first_memory = np.zeros((3, 4))
-    assert "W_x" in model.params and "W_y" not in model.params and len(model.params) == 5
-    assert (model.params | {"W_y": 1})["W_y"] == 1 and "W_y" not in model.params
-
-
-@pytest.mark.xfail(reason="params is an attribute like any other: the layers keep the old views")
-@pytest.mark.parametrize("how", ["assigned", "joined"])
-def test_params_as_a_whole_are_written_through_or_refused(how):
-    """model.params = {...}, and model.params |= {...}."""
-    model = MODELS["lstm"]()
-    numbers = {name: np.ones_like(array) for name, array in model.params.items()}
-    try:
-        if how == "assigned":
-            model.params = numbers
-        else:
-            model.params |= numbers
-    except (AttributeError, TypeError):
-        return
-    assert (model.flat == 1).all() and isinstance(model.params, Views)
 
 
 # --- Threads ---------------------------------------------------------------------------------
