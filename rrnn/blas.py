@@ -26,11 +26,20 @@ class OneThread:
 
     lock, inside, limiter = threading.Lock(), 0, None
 
+    @staticmethod
+    def take_control():
+        """threadpoolctl from 3.8 on lets only the thread that was first set a limit; here it is the
+        last one out that takes it off."""
+        for library in blas().lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
     @classmethod
     @contextmanager
     def held(cls, wanted=True):
         with cls.lock:
             if wanted and not cls.inside:
+                cls.take_control()
                 cls.limiter = blas().limit(limits=1, user_api="blas")
             cls.inside += wanted
         try:
@@ -39,6 +48,7 @@ class OneThread:
             with cls.lock:
                 cls.inside -= wanted
                 if wanted and not cls.inside:  # the last one out
+                    cls.take_control()
                     cls.limiter.restore_original_limits()
 
 

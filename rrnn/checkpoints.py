@@ -41,11 +41,19 @@ def replacing(path):
 
 
 def kinds_of_models(kind=Model):
-    """{name: class} of all models that this process knows, the reader's own included."""
+    """{name: class} of all models that this process knows, the reader's own included. A class of
+    the reader's own that has the name of another goes by its module, too."""
     found = {}
     for sub in kind.__subclasses__():
-        found |= {sub.__name__: sub} | kinds_of_models(sub)
+        own = {sub.__name__: sub, f"{sub.__module__}.{sub.__name__}": sub}
+        found = own | kinds_of_models(sub) | found
     return found
+
+
+def name_of(kind):
+    """The shortest name under which kinds_of_models finds a class."""
+    short, known = kind.__name__, kinds_of_models()
+    return short if known.get(short) is kind else f"{kind.__module__}.{short}"
 
 
 def save_checkpoint(path, model, extra=None):
@@ -58,8 +66,11 @@ def save_checkpoint(path, model, extra=None):
         raise TypeError(f"extra must be a dict with string keys, got {extra!r}")
     arrays = {f"extra/{name}": value for name, value in extra.items()
               if isinstance(value, np.ndarray)}  # fmt: skip
-    if any(array.dtype.hasobject for array in arrays.values()):
-        raise TypeError("extra must not hold arrays of objects: these could only be pickled")
+    for name, array in arrays.items():
+        if array.dtype.hasobject or type(array) is not np.ndarray:
+            raise TypeError(f"extra must hold plain arrays, of no objects, got {array!r}")
+        if name.endswith(".npy") or "\0" in name:
+            raise TypeError(f"extra must not name an array with .npy or NUL, got {name!r}")
     plain = {name: value for name, value in extra.items() if f"extra/{name}" not in arrays}
     own = {f"params/{name}": array for name, array in model.params.items()}
     if hasattr(model, "first_memory"):
@@ -68,7 +79,7 @@ def save_checkpoint(path, model, extra=None):
         if not np.isfinite(array).all():
             raise ValueError(f"model must be finite to be saved, but {name} holds NaN or infinity")
 
-    head = {"format": FORMAT, "version": VERSION, "model": type(model).__name__}
+    head = {"format": FORMAT, "version": VERSION, "model": name_of(type(model))}
     head |= {"config": model.describe(), "extra": plain}
     try:
         text = json.dumps(head)
@@ -123,7 +134,8 @@ def load_checkpoint(path):
         targets = {f"params/{name}": array for name, array in model.params.items()}
         if hasattr(model, "first_memory"):
             targets["first_memory"] = model.first_memory
-        extra = dict(head["extra"])
+        if not isinstance(extra := head["extra"], dict):
+            raise TypeError(f"its extra is a {type(extra).__name__}")
         for name in [name for name in arrays if name.startswith("extra/")]:
             extra[name.removeprefix("extra/")] = arrays.pop(name)
     except UNREADABLE as error:

@@ -43,6 +43,10 @@ class Number(NamedTuple):
         kinds = (int, float, np.integer, np.floating)
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds):
             raise TypeError(f"{name} must be a number, got {value!r}")
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"{name} must fit a float, got a larger whole number") from None
         if np.isnan(value) or (self.finite and not np.isfinite(value)):
             kind = "a finite number" if self.finite else "a number"
             raise ValueError(f"{name} must be {kind}, got {value}")
@@ -52,7 +56,7 @@ class Number(NamedTuple):
         if value > self.high or (self.below and value == self.high):
             bound = "below" if self.below else "at most"
             raise ValueError(f"{name} must be {bound} {self.high}, got {value}")
-        return float(value)
+        return value
 
 
 class OneOf:
@@ -133,11 +137,13 @@ def checked(function):
         bound.apply_defaults()
         for name, check in checks.items():
             bound.arguments[name] = check(name, bound.arguments[name])
-        if makes:
-            self, *_ = bound.args
-            self.config = {name: bound.arguments[name] for name in list(signature.parameters)[1:]}
-            vars(self).update(self.config)
-        return function(*bound.args, **bound.kwargs)
+        if not makes:
+            return function(*bound.args, **bound.kwargs)
+        self, *_ = bound.args
+        config = {name: bound.arguments[name] for name in list(signature.parameters)[1:]}
+        vars(self).update(config)
+        function(*bound.args, **bound.kwargs)
+        self.config = config  # after that of a constructor which this one has called
 
     return call
 

@@ -160,7 +160,10 @@ class RelationalMemoryCore(Model):
             self.blocks = [Block(S, num_heads, count, N + 1, number=i if i > 1 else "", **options)
                            for i, count in enumerate(queries, 1)]  # fmt: skip
         for layer in walk(layer for block in self.blocks for layer in block.layers):
-            layer.repeats = num_blocks
+            layer.repeats, layer.uses = num_blocks, num_blocks if share_blocks else 1
+        for layer in walk([mlp]):
+            asking = num_blocks * N if share_blocks else (num_blocks - 1) * (N + 1) + N
+            layer.uses = asking / (N + 1)
 
         self.gates = NoGates()
         if gate_style:

@@ -79,7 +79,8 @@ class Layer:
     others names them in `layers`."""
 
     layers = ()
-    repeats = 1  # how often a step uses it
+    repeats = 1  # how often a step may use it
+    uses = 1  # how often it does, counted in all its rows
 
     def __init__(self, **parameters):
         self.parameters = parameters

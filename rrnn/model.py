@@ -175,8 +175,8 @@ class Model(Parameters):
         read in so many steps and asked at the last `answers` of them; the way back needs about
         twice as many."""
         readout = walk([self.readout])
-        each = sum(x.operations() * x.repeats for x in self.layers if x not in readout)
-        return steps * each + answers * sum(layer.operations() for layer in readout)
+        each = sum(x.operations() * x.uses for x in self.layers if x not in readout)
+        return steps * round(each) + answers * sum(layer.operations() for layer in readout)
 
 
 def loss_of(outputs, targets, asked):

@@ -74,8 +74,12 @@ class Parameters:
             if dict(values).keys() != self.shapes.keys():
                 differ = sorted(dict(values).keys() ^ self.shapes.keys())
                 raise ValueError(f"params must hold every parameter and nothing else: {differ}")
-            for name, value in dict(values).items():
-                self.views[name] = value
+            arrays = {
+                name: floats(f"params[{name!r}]", value, self.shapes[name], self.dtype)
+                for name, value in dict(values).items()
+            }
+            for name, array in arrays.items():
+                self.views[name] = array
 
     @property
     def flat(self):
@@ -129,7 +133,8 @@ class Parameters:
 
     def describe(self):
         """The arguments the object was made with, as plain values."""
-        return self.config | {"dtype": self.dtype.name}
+        plain = {name: np.dtype(value).name for name, value in self.config.items() if name == "dtype"}
+        return self.config | plain
 
     def __repr__(self):
         given = ", ".join(f"{name}={value!r}" for name, value in self.describe().items())

@@ -271,6 +271,8 @@ class Run:
             past = f"past the {self.steps} steps asked for"
             raise CheckpointError(f"checkpoint {path} is of step {extra['step']}, {past}")
         self.model.flat[:] = self.good[:] = saved.flat
+        if hasattr(saved, "first_memory"):
+            self.model.first_memory = saved.first_memory
         self.step, self.seconds, self.stage = extra["step"], extra["seconds"], extra["stage"]
         self.running, self.rng.bit_generator.state = extra["running"], extra["rng"]
         # without an evaluation that only stands there because that run ended there

@@ -160,7 +160,7 @@ def everything(model, inputs, targets=None):
     return found
 
 
-def same(found, right, text=""):
+def assert_same(found, right, text=""):
     assert found.keys() == right.keys()
     for key, array in found.items():
         np.testing.assert_array_equal(array, right[key], err_msg=f"{key} {text}")

@@ -77,10 +77,10 @@ class Lab:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.token, self.log = secrets.token_hex(16), (folder / "lab.log").open("w+")
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-                   "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}",
-                   "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-                   f"--ServerApp.root_dir={folder}", "--LabApp.extension_manager=readonly"]  # fmt: skip
+        command = f"""{sys.executable} -m jupyterlab --no-browser --allow-root
+            --ServerApp.ip=127.0.0.1 --ServerApp.port={self.port} --ServerApp.port_retries=0
+            --IdentityProvider.token={self.token} --ServerApp.root_dir={folder}
+            --LabApp.extension_manager=readonly""".split()
         environment = os.environ | {name: str(folder / place) for name, place in places.items()}
         streams = {"stdout": self.log, "stderr": subprocess.STDOUT}
         self.process = subprocess.Popen(command, env=environment, **streams)
@@ -136,7 +136,7 @@ def page(browser):
 
 
 def open_notebook(lab, page, path):
-    """Open a notebook in JupyterLab and wait until its kernel listens: an earlier command is lost."""
+    """Open a notebook in JupyterLab; wait until its kernel listens: an earlier command is lost."""
     page.goto(lab.url(f"doc/tree/notebooks/{path.name}"))
     page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(timeout=60_000)
 

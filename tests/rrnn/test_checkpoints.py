@@ -187,14 +187,12 @@ def test_a_subclass_of_the_readers_own_comes_back(path):
     np.testing.assert_array_equal(loaded.forward(inputs), model.forward(inputs))
 
 
-@pytest.mark.xfail(reason="the configuration is that of the constructor called last")
 @pytest.mark.parametrize("how", [lambda model, path: copy.deepcopy(model), reloaded])
 def test_an_option_of_the_readers_own_comes_back(path, how):
     model = OwnOption(3, 5, 2, factor=9)
     assert how(model, path).factor == 9
 
 
-@pytest.mark.xfail(reason="the last class of a name is taken, whoever made it")
 def test_a_class_of_the_readers_own_does_not_hide_one_of_the_same_name(path):
     own = type("LSTM", (LSTM,), {})
     try:
@@ -254,7 +252,6 @@ def test_whatever_save_accepts_loads_back_equal(tmp_path, variant, dtype, seed, 
         assert equal(loaded.first_memory, model.first_memory)
 
 
-@pytest.mark.xfail(reason="np.savez adds .npy and cuts at NUL; np.save keeps plain arrays only")
 @pytest.mark.parametrize(
     "extra",
     [{"a": np.zeros(2), "a.npy": np.ones(3)}, {"a\0b": np.zeros(2)},
@@ -533,11 +530,7 @@ BAD_HEADS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xfail(reason="dict([]) is {}"))
-     if name == "extra is a list" else name for name in BAD_HEADS],
-)  # fmt: skip
+@pytest.mark.parametrize("name", BAD_HEADS)
 def test_bad_heads(path, name):
     saved(path)
     rewrite(path, lambda head: head)

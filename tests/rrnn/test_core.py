@@ -130,7 +130,6 @@ def test_one_shared_block_is_a_block():
     np.testing.assert_array_equal(shared.forward(sequence()), one.forward(sequence()))
 
 
-@pytest.mark.xfail(reason="the MLP is counted for a row too many, own blocks num_blocks times")
 @pytest.mark.parametrize("num_blocks", [1, 2, 3])
 def test_operations_counted_by_hand(num_blocks):
     """One example, 5 steps, asked at the last 2."""

@@ -14,7 +14,7 @@ import pkgutil
 
 import numpy as np
 import pytest
-from models import core, each_model, each_variant, lstm, make, make_batch, own_memory, with_memory
+from models import each_model, each_variant, lstm, make, make_batch, own_memory, with_memory
 
 import rrnn
 from rrnn.gradcheck import check_gradients

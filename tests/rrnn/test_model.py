@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from models import (
     MODELS,
+    assert_same,
     each_model,
     each_variant,
     everything,
@@ -13,7 +14,6 @@ from models import (
     make,
     make_batch,
     own_memory,
-    same,
     sequence,
     shake,
 )
@@ -70,9 +70,9 @@ def test_a_large_batch_equals_its_parts(name, goes_on):
     whole = read(0, 600)
     parts = zip(read(0, 1), read(1, 300), read(300, 600), strict=True)
     model.most_memory = 1  # no room: one example at a time
-    for everything, pieces, few in zip(whole, parts, read(0, 20), strict=True):
+    for at_once, pieces, few in zip(whole, parts, read(0, 20), strict=True):
         right = np.concatenate(pieces)
-        np.testing.assert_allclose(everything, right, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(at_once, right, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(few, right[:20], rtol=1e-10, atol=1e-12)
 
 
@@ -223,14 +223,14 @@ def test_returned_arrays_belong_to_the_caller(name, batch):
     returned = everything(model, inputs)
     kept = {key: array.copy() for key, array in returned.items()}
     everything(model, other, np.full((batch, 2), 2))
-    same(returned, kept, "changed by a later call")
+    assert_same(returned, kept, "changed by a later call")
     for key, array in returned.items():
         assert array.flags.writeable, key
         assert not np.shares_memory(array, model.flat), key
     given, flat = inputs.copy(), model.flat.copy()
     for array in returned.values():
         array[:] = 1e6
-    same(everything(model, inputs), kept, "changed by writing to an earlier result")
+    assert_same(everything(model, inputs), kept, "changed by writing to an earlier result")
     np.testing.assert_array_equal(inputs, given)
     np.testing.assert_array_equal(model.flat, flat)
 
@@ -265,7 +265,7 @@ def test_one_model_in_four_threads(name):
     alone = [call(batch) for batch in batches]
     with ThreadPoolExecutor(4) as threads:
         for found, right in zip(threads.map(call, 10 * batches), 10 * alone, strict=True):
-            same(found, right, "in a thread")
+            assert_same(found, right, "in a thread")
 
 
 def test_one_memory_in_four_threads():
@@ -275,4 +275,4 @@ def test_one_memory_in_four_threads():
     alone = list(map(call, given))
     with ThreadPoolExecutor(4) as threads:
         for found, right in zip(threads.map(call, 20 * given), 20 * alone, strict=True):
-            same(found, right, "in a thread")
+            assert_same(found, right, "in a thread")

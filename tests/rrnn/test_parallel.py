@@ -90,11 +90,6 @@ def test_a_batch_that_no_worker_can_compute_leaves_no_worker_behind():
     right = model.loss_and_flat(batch)
     with pytest.raises(ValueError, match="targets"):
         model.loss_and_flat(Batch(batch.inputs, batch.targets + 7), workers=2)
-    with np.errstate(all="ignore"):
-        model.params["W_out"][:] = np.inf
-        loss, _, _ = model.loss_and_flat(batch, workers=2)
-        assert not np.isfinite(loss)
-    model = make("core")
     close(model.loss_and_flat(batch, workers=2), right)
 
 
@@ -219,7 +214,6 @@ class Watched(NthFarthest):
         return super().sample(batch_size, rng)
 
 
-@pytest.mark.xfail(reason="threadpoolctl 3.8: only one thread can set limits, while it lives")
 @pytest.mark.parametrize("first_out", ["the first one in", "the last one in"])
 def test_overlapping_trainings_leave_the_threads_as_they_were(two_threads, first_out):
     """Two trainings in threads that live on; then the second thread trains again."""

@@ -8,7 +8,16 @@ import pickle
 import numpy as np
 import pytest
 from layer_checks import BATCH, SIZE, SLOTS, STEPS, Alone
-from models import MODELS, each_model, everything, own_memory, same, sequence, shake, with_memory
+from models import (
+    MODELS,
+    assert_same,
+    each_model,
+    everything,
+    own_memory,
+    sequence,
+    shake,
+    with_memory,
+)
 
 from rrnn.checkpoints import load_checkpoint, save_checkpoint
 from rrnn.layers import MLP, LayerNorm, Linear, Product, Residual
@@ -112,11 +121,12 @@ def test_what_is_assigned_is_written_through(name, write, tmp_path):
     write(model, numbers)
     right.flat[:] = numbers
     for how in COPIES.values():
-        same(everything(how(model, tmp_path / "model.npz"), inputs), everything(right, inputs))
+        twin = how(model, tmp_path / "model.npz")
+        assert_same(everything(twin, inputs), everything(right, inputs))
     adam.step(numbers)
     assert adam.flat is model.flat
     np.testing.assert_allclose(model.flat, numbers - 1e-3 * np.sign(numbers), atol=1e-6)
-    same(dict(model.params), dict(Views(model.flat, model.shapes)))
+    assert_same(dict(model.params), dict(Views(model.flat, model.shapes)))
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -138,7 +148,7 @@ def test_a_first_memory_that_is_assigned_is_used(make, in_place, tmp_path):
         one, two = found[f"1 workers {key}"], found[f"2 workers {key}"]
         np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-12)
     for how in COPIES.values():
-        same(everything(how(model, tmp_path / "model.npz"), inputs), found)
+        assert_same(everything(how(model, tmp_path / "model.npz"), inputs), found)
 
 
 @each_model
@@ -209,8 +219,9 @@ def test_params_as_a_whole_are_written_through(how):
     assert (model.flat == 1).all() and isinstance(model.params, Views)
 
 
-@pytest.mark.xfail(reason="what comes before the one that does not fit is written")
-@pytest.mark.parametrize("change", [{"W_y": np.zeros(3)}, {"b_out": np.zeros(4)}])
+@pytest.mark.parametrize(
+    "change", [{"W_y": np.zeros(3)}, {"b_out": np.zeros(4)}]
+)
 def test_params_as_a_whole_are_written_whole_or_not_at_all(change):
     model = MODELS["lstm"]()
     before, numbers = model.flat.copy(), {name: 7 * array for name, array in model.params.items()}

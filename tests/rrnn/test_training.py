@@ -421,7 +421,6 @@ def test_in_two_parts_is_the_same_as_at_once(tmp_path, name, checkpoint_every):
     np.testing.assert_array_equal(done.flat, whole.flat)
 
 
-@pytest.mark.xfail(reason="Run.resume takes the parameters of the file, not its first memory")
 def test_a_first_memory_that_was_assigned_is_resumed_too(tmp_path):
     own = lambda: models.own_memory(new("core"))
     resumed, whole, path = new("core"), own(), tmp_path / "run.npz"
