@@ -133,8 +133,9 @@ class Parameters:
 
     def describe(self):
         """The arguments the object was made with, as plain values."""
-        plain = {name: np.dtype(value).name for name, value in self.config.items() if name == "dtype"}
-        return self.config | plain
+        if "dtype" not in self.config:  # in a constructor of the reader's own
+            return dict(self.config)
+        return self.config | {"dtype": self.dtype.name}
 
     def __repr__(self):
         given = ", ".join(f"{name}={value!r}" for name, value in self.describe().items())
