@@ -9,7 +9,7 @@ from rrnn.layers import Layer, ones, rows
 class Attention(Layer):
     """Y = A v, A = softmax(q k^T / sqrt(d)), in num_heads heads of d = size / num_heads columns; q
     (num_queries, batch, size), k and v (num_rows, batch, size). mask (num_queries, num_rows) is 0
-    where a query may not look, else 1."""
+    where a query may not look, else 1. Taught in notebook 01."""
 
     def __init__(self, size, num_heads, num_queries, num_rows, mask=None):
         super().__init__()

@@ -15,7 +15,7 @@ from rrnn.parameters import Parameters
 class GatedMemory(Layer):
     """All steps of a memory M of slots that reads an input p: a = heads(M W_q, [M; p] W_k,
     [M; p] W_v) W_o, u = tanh(a W_update + b_update), g = sigmoid([a : p] W_gate + b_gate),
-    M' = g * u + (1 - g) * M."""
+    M' = g * u + (1 - g) * M. Taught in notebook 03."""
 
     def __init__(self, num_slots, size, num_heads):
         super().__init__()

@@ -37,7 +37,8 @@ def make_first_memory(kind, num_slots, slot_size, seed):
 
 class Block(Layer):
     """Attention, then the MLP, with two residual sums: C from Z = [M; p]. The rows that ask are the
-    first num_queries of Z; mask says which rows they may look at."""
+    first num_queries of Z; mask says which rows they may look at. Taught in
+    notebook 02."""
 
     def __init__(self, size, num_heads, num_queries, num_rows, mlp, *, qkv_norm, mask, number=""):
         super().__init__()

@@ -14,7 +14,7 @@ class Gates(Layer):
     """M' = f * M + i * tanh(C), with i, f = sigmoid(p W_gx + tanh(M) W_gm + b_g + biases), width
     columns each: size of them, or one for a whole slot. p is the input (steps, batch, size). If
     `shared`, all examples have the same memory before the first step (see MemoryLinear): tanh_M is
-    not filled then."""
+    not filled then. Taught in notebook 02."""
 
     shared = True
 
@@ -124,7 +124,8 @@ class NoGates(Layer):
 
 class SlotGate(Layer):
     """M' = g * u + (1 - g) * M, with u = tanh(u) and g = sigmoid([a : p] W_gate + b_gate), for the
-    memory beside an LSTM: a is what the slots attended to, p the input (steps, batch, size)."""
+    memory beside an LSTM: a is what the slots attended to, p the input (steps, batch, size).
+    Taught in notebook 03."""
 
     def __init__(self, size, num_slots):
         super().__init__(

@@ -144,7 +144,7 @@ class Product(Layer):
 
 
 class Linear(Product):
-    """y = x W + b."""
+    """y = x W + b. Taught in notebook 02."""
 
     def __init__(self, name, fan_in, fan_out, num_rows=None, *, parts=1):
         b = Parameter(f"b_{name}", (fan_out,), constant(0))
@@ -202,7 +202,8 @@ class LayerNorm(Layer):
 
     If x comes from `linear`, a Linear layer, the mean is taken off its matrix and bias, once: the
     mean of a row of z W + b is z times the mean column of W. That saves 3% of a training step. All
-    that a layer norm does about the mean stands in begin, take_off_mean and end.
+    that a layer norm does about the mean stands in begin, take_off_mean and end. Taught in
+    notebook 02.
     """
 
     def __init__(self, name, size, num_rows, linear=None, first_shift=None):
@@ -267,7 +268,7 @@ def centred(array):
 
 class MLP(Layer):
     """Linear layers of these names, from sizes[0] columns to sizes[1] and so on, a ReLU after all
-    but the last."""
+    but the last. Taught in notebook 02."""
 
     def __init__(self, names, sizes, num_rows=None):
         super().__init__()
@@ -296,7 +297,7 @@ def make_readout(features, readout_sizes, output_size):
 
 
 class Residual(Layer):
-    """C = LN(U + MLP(U)): each row worked on by itself."""
+    """C = LN(U + MLP(U)): each row worked on by itself. Taught in notebook 02."""
 
     def __init__(self, mlp, norm):
         super().__init__()

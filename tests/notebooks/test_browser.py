@@ -77,10 +77,10 @@ class Lab:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.token, self.log = secrets.token_hex(16), (folder / "lab.log").open("w+")
-        command = f"""{sys.executable} -m jupyterlab --no-browser --allow-root
-            --ServerApp.ip=127.0.0.1 --ServerApp.port={self.port} --ServerApp.port_retries=0
-            --IdentityProvider.token={self.token} --ServerApp.root_dir={folder}
-            --LabApp.extension_manager=readonly""".split()
+        options = f"""--no-browser --allow-root --ServerApp.ip=127.0.0.1
+            --ServerApp.port={self.port} --ServerApp.port_retries=0
+            --IdentityProvider.token={self.token} --LabApp.extension_manager=readonly""".split()
+        command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
         environment = os.environ | {name: str(folder / place) for name, place in places.items()}
         streams = {"stdout": self.log, "stderr": subprocess.STDOUT}
         self.process = subprocess.Popen(command, env=environment, **streams)

@@ -1,4 +1,4 @@
-"""Every notebook keeps the rules of the series: readable without running, accessible, the same after every run."""
+"""Every notebook keeps the rules of the series: readable unrun, accessible, repeatable."""
 
 import math
 import re
@@ -6,26 +6,31 @@ import re
 import nbformat
 import pytest
 from link_notebooks import COLAB_ID
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_files import DETAILS, FENCE, NOTEBOOKS, blank_fences, folded_blocks, notebook_paths
 from rebuild_notebooks import KERNELSPEC, LANGUAGE_INFO, RANDOM_ID, WIDGET_VIEW
 
 MOST_IGNORED_OUTPUTS = 3  # in the whole series
 MOST_LINES, USUAL_LINES = 40, 20  # non-blank lines of a code cell: of any one, and of nine in ten
-SHORTEST_ALT_TEXT = 15
+SHORTEST = 15  # alternative text
 
 HEADING = re.compile(r"^(#{1,6})[ \t]+(.+)$", re.MULTILINE)
 EXERCISE = re.compile(r"^(?:#{2,6}[ \t]+|[-*\d. \t]*\*\*)Exercise[ \t]+(\d+)", re.MULTILINE)
 BOOTSTRAP = re.compile(r"^sys\.path\.(insert|append)\(.*(\.\.|\.parent)", re.MULTILINE)
 GLOBAL_RANDOM = re.compile(
-    r"\b(?:np|numpy)\.random\.(?!default_rng|Generator|SeedSequence|BitGenerator|PCG64|Philox|SFC64)\w+"
-    r"|from numpy\.random import (?!default_rng|Generator)|^\s*(?:import random\b|from random import)",
+    r"\b(?:np|numpy)\.random\."
+    r"(?!default_rng|Generator|SeedSequence|BitGenerator|PCG64|Philox|SFC64)\w+"
+    r"|from numpy\.random import (?!default_rng|Generator)"
+    r"|^\s*(?:import random\b|from random import)",
     re.MULTILINE,
 )
 LONG_FLOAT = re.compile(r"\d\.\d{7,}")
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(|<a\b[^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL)
-VAGUE = re.compile(r"(click |see |read |look )?(here|this|that|link|this link|this page|more|page|it)", re.IGNORECASE)
+VAGUE = re.compile(
+    r"(click |see |read |look )?(here|this|that|link|this link|this page|more|page|it)", re.I
+)
 IGNORE_TAGS = ("nbval-ignore-output", "nbval-skip", "skip-execution")
-IGNORE_COMMENTS = re.compile(r"#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)")
+IGNORE = re.compile(r"#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)")
 
 
 def code_cells(notebook):
@@ -45,7 +50,8 @@ def all_text(notebook):
 def shown_text(output):
     """What an output shows as text."""
     data = output.get("data", {})
-    return "\n".join([output.get("text", ""), data.get("text/plain", ""), data.get("text/markdown", "")])
+    texts = output.get("text"), data.get("text/plain"), data.get("text/markdown")
+    return "\n".join(filter(None, texts))
 
 
 def find_unrun_cells(notebook):
@@ -66,7 +72,7 @@ def find_failures(notebook):
 
 def find_traces_of_a_run(notebook):
     if notebook.metadata != {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}:
-        yield f"metadata is {dict(notebook.metadata)}, not the fixed kernelspec and language_info: run `make notebooks`"
+        yield f"metadata {dict(notebook.metadata)} is not the fixed one: run `make notebooks`"
     for cell, output in outputs(notebook):
         if WIDGET_VIEW in output.get("data", {}):
             yield f"cell {cell.id} stores a widget view: run `make notebooks`"
@@ -82,14 +88,15 @@ def find_pictures_without_words(notebook):
             yield f"cell {cell.id} stores an SVG, which carries a date: use PNG"
         if not {"image/png", "image/jpeg"} & data.keys():
             continue
-        words = "".join(re.findall(r"^(?:Interactive f|F)igure: (.+)", data.get("text/plain", ""), re.DOTALL))
+        plain = data.get("text/plain", "")
+        words = "".join(re.findall(r"^(?:Interactive f|F)igure: (.+)", plain, re.DOTALL))
         for kind in ("image/png", "image/jpeg"):
             words = output.metadata.get(kind, {}).get("alt", "") or words
-        if len(words.strip()) < SHORTEST_ALT_TEXT:
-            yield f"cell {cell.id} shows a figure without alt text of {SHORTEST_ALT_TEXT} characters or more"
+        if len(words.strip()) < SHORTEST:
+            yield f"cell {cell.id} shows a figure without alt text of {SHORTEST} characters"
     for words in re.findall(r"!\[([^\]]*)\]\(", blank_fences(all_text(notebook))):
-        if len(words.strip()) < SHORTEST_ALT_TEXT:
-            yield f"a markdown picture has the alt text {words!r}, shorter than {SHORTEST_ALT_TEXT} characters"
+        if len(words.strip()) < SHORTEST:
+            yield f"a markdown picture has the alt text {words!r}, below {SHORTEST} characters"
 
 
 def find_vague_links(notebook):
@@ -100,7 +107,8 @@ def find_vague_links(notebook):
 
 
 def find_heading_faults(notebook):
-    headings = [(len(marks), title) for marks, title in HEADING.findall(blank_fences(all_text(notebook)))]
+    found = HEADING.findall(blank_fences(all_text(notebook)))
+    headings = [(len(marks), title) for marks, title in found]
     number_of_h1 = sum(level == 1 for level, _ in headings)
     if number_of_h1 != 1 or headings[0][0] != 1:
         yield f"{number_of_h1} headings of level 1: there must be one, and it comes first"
@@ -111,12 +119,13 @@ def find_heading_faults(notebook):
 
 def find_opening_faults(notebook):
     first = notebook.cells[0]
-    words = [word for word in ("build", "learn", "need", "time") if word not in first.source.lower()]
-    if first.cell_type != "markdown" or words:
-        yield f"the opening cell does not say what the reader will: {', '.join(words) or 'it is not markdown'}"
+    missing = [w for w in ("build", "learn", "need", "time") if w not in first.source.lower()]
+    if first.cell_type != "markdown" or missing:
+        what = ", ".join(missing) or "it is not markdown"
+        yield f"the opening cell does not say what the reader will: {what}"
     code = [cell.source for cell in code_cells(notebook) if cell.id != COLAB_ID]
     if not code or not BOOTSTRAP.search(code[0]):
-        yield 'the first code cell after the Colab cell has no line like sys.path.insert(0, "..") for rrnn_helpers'
+        yield 'the first code cell after the Colab cell has no line like sys.path.insert(0, "..")'
 
 
 def find_code_faults(notebook):
@@ -132,15 +141,17 @@ def find_code_faults(notebook):
             if line.endswith(";"):
                 yield f"cell {cell.id} ends a line with a semicolon: {line.strip()!r}"
         for match in GLOBAL_RANDOM.findall(cell.source):
-            yield f"cell {cell.id} uses global random state ({match.strip()}): make a numpy.random.default_rng(seed)"
+            right = "make a numpy.random.default_rng(seed)"
+            yield f"cell {cell.id} uses global random state ({match.strip()}): {right}"
     if lengths and sorted(lengths)[math.ceil(0.9 * len(lengths)) - 1] > USUAL_LINES:
-        yield f"more than one code cell in ten has over {USUAL_LINES} lines: {sorted(lengths, reverse=True)[:10]}"
+        longest = sorted(lengths, reverse=True)[:10]
+        yield f"more than one code cell in ten has over {USUAL_LINES} lines: {longest}"
 
 
 def find_long_floats(notebook):
     for cell, output in outputs(notebook):
         for number in LONG_FLOAT.findall(shown_text(output)):
-            yield f"cell {cell.id} prints a number with seven decimals or more ({number}...): round it"
+            yield f"cell {cell.id} prints seven decimals or more ({number}...): round the number"
 
 
 def exercises(text):
@@ -149,13 +160,14 @@ def exercises(text):
     starts = list(EXERCISE.finditer(masked))
     sections = [match.start() for match in HEADING.finditer(masked) if len(match[1]) <= 2]
     ends = sorted([match.start() for match in starts] + sections + [len(text)])
-    return [(match[1], text[match.start() : next(end for end in ends if end > match.start())]) for match in starts]
+    after = {match: next(end for end in ends if end > match.start()) for match in starts}
+    return [(match[1], text[match.start() : end]) for match, end in after.items()]
 
 
 def find_exercise_faults(notebook):
     found = exercises(all_text(notebook))
     if not 3 <= len(found) <= 5:
-        yield f"{len(found)} exercises, not 3 to 5 (each starts with a heading or bold words like 'Exercise 1')"
+        yield f"{len(found)} exercises, not 3 to 5 (each has a heading or bold words: 'Exercise 1')"
     for number, text in found:
         titles = [title.lower() for title, _ in folded_blocks(text)]
         if not any("solution" in title or "answer" in title for title in titles):
@@ -171,11 +183,12 @@ def find_folding_faults(notebook):
             yield "a <details> block has no <summary>"
         if "<details" in body.lower():
             yield f"the folded block {title!r} has another inside: put them one after the other"
-        if re.search(r"[`$]", body) and not re.search(r"</summary>[ \t]*\n[ \t]*\n", body, re.IGNORECASE):
-            yield f"the folded block {title!r} has no blank line after </summary>, so its markdown stays raw"
+        if re.search(r"[`$]", body) and not re.search(r"</summary>[ \t]*\n[ \t]*\n", body, re.I):
+            yield f"the folded block {title!r} stays raw: it has no blank line after </summary>"
         for fence in FENCE.finditer(body):
             if fence["language"] not in ("python", "text"):
-                yield f"the folded block {title!r} has a ```{fence['language']} block: use ```python or ```text"
+                right = "use ```python or ```text"
+                yield f"the folded block {title!r} has a ```{fence['language']} block: {right}"
 
 
 CHECKS = [check for name, check in list(globals().items()) if name.startswith("find_")]
@@ -188,11 +201,9 @@ def findings(notebook):
 
 def ignored_outputs(notebook):
     """The ids of the cells whose outputs nbval is told not to compare."""
-    return [
-        cell.id
-        for cell in code_cells(notebook)
-        if set(IGNORE_TAGS) & set(cell.metadata.get("tags", [])) or IGNORE_COMMENTS.search(cell.source)
-    ]
+    cells = code_cells(notebook)
+    tagged = [cell for cell in cells if {*IGNORE_TAGS} & {*cell.metadata.get("tags", [])}]
+    return [cell.id for cell in cells if cell in tagged or IGNORE.search(cell.source)]
 
 
 def test_there_are_notebooks():
@@ -206,12 +217,9 @@ def test_notebook_keeps_the_rules(path):
 
 
 def test_few_outputs_are_left_uncompared():
-    ignored = [
-        f"{path.name}: {cell}"
-        for path in notebook_paths()
-        for cell in ignored_outputs(nbformat.read(path, as_version=4))
-    ]
-    assert len(ignored) <= MOST_IGNORED_OUTPUTS, "\n".join(["too many cells are not compared:", *ignored])
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in notebook_paths()}
+    ignored = {name: ignored_outputs(notebook) for name, notebook in notebooks.items()}
+    assert sum(map(len, ignored.values())) <= MOST_IGNORED_OUTPUTS, ignored
 
 
 # The rest tests the rules themselves, on a small notebook that keeps them all.
@@ -229,29 +237,28 @@ x = 1
 
 </details>
 """
+NO_HINT = SOLUTION.replace("Hint", "So")
+NO_BLANK_LINE = "<details><summary>Answer</summary>\n$x$\n</details>"
 
 
 def small_notebook():
     """A notebook without findings."""
     sections = [f"### Exercise {number}\n\nWhy?\n\n{SOLUTION}" for number in (1, 2, 3)]
+    figure = {"image/png": "", "text/plain": "Figure: a line that rises from left to right"}
+    outputs = [new_output("display_data", figure), new_output("stream", text="0.1234\n")]
+    path = 'import sys\n\nsys.path.insert(0, "..")'
     cells = [
-        nbformat.v4.new_markdown_cell(OPENING, id="opening"),
-        nbformat.v4.new_code_cell('import sys\n\nsys.path.insert(0, "..")', id="bootstrap", execution_count=1),
-        nbformat.v4.new_code_cell(
-            "show()",
-            id="figure",
-            execution_count=2,
-            outputs=[
-                nbformat.v4.new_output(
-                    "display_data", {"image/png": "", "text/plain": "Figure: a line that rises from left to right"}
-                ),
-                nbformat.v4.new_output("stream", text="0.1234\n"),
-            ],
-        ),
-        nbformat.v4.new_markdown_cell("## Exercises\n\n" + "\n".join(sections), id="exercises"),
+        new_markdown_cell(OPENING, id="opening"),
+        new_code_cell(path, id="bootstrap", execution_count=1),
+        new_code_cell("show()", id="figure", execution_count=2, outputs=outputs),
+        new_markdown_cell("## Exercises\n\n" + "\n".join(sections), id="exercises"),
     ]
     metadata = {"kernelspec": dict(KERNELSPEC), "language_info": dict(LANGUAGE_INFO)}
-    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def shown(data):
+    return [new_output("display_data", data)]
 
 
 def fault(words, **changes):
@@ -261,11 +268,11 @@ def fault(words, **changes):
 
 FAULTS = [
     fault("execution counts", figure__execution_count=None),
-    fault("stores an error", figure__outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]),
-    fault("wrote to stderr", figure__outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")]),
-    fault("widget view", figure__outputs=[nbformat.v4.new_output("display_data", {WIDGET_VIEW: {}})]),
-    fault("without alt text", figure__outputs=[nbformat.v4.new_output("display_data", {"image/png": ""})]),
-    fault("SVG", figure__outputs=[nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})]),
+    fault("stores an error", figure__outputs=[new_output("error", ename="E", evalue="")]),
+    fault("wrote to stderr", figure__outputs=[new_output("stream", name="stderr", text="oh")]),
+    fault("widget view", figure__outputs=shown({WIDGET_VIEW: {}})),
+    fault("without alt text", figure__outputs=shown({"image/png": ""})),
+    fault("SVG", figure__outputs=shown({"image/svg+xml": "<svg/>"})),
     fault("markdown picture", opening__source=OPENING + "\n\n![a box](box.png)"),
     fault("where it leads", opening__source=OPENING + "\n\nThe data are [here](data.csv)."),
     fault("does not say where", opening__source=OPENING + '\n\n<a href="data.csv">Read more</a>'),
@@ -279,11 +286,11 @@ FAULTS = [
     fault("is empty", figure__source=""),
     fault("more than 40", figure__source="show()\n" * 41),
     fault("one code cell in ten", figure__source="show()\n" * 21),
-    fault("seven decimals", figure__outputs=[nbformat.v4.new_output("stream", text="0.12345678")]),
-    fault("exercises, not 3 to 5", exercises__source="## Exercises\n\n**Exercise 1.** Why?\n\n" + SOLUTION),
-    fault("no hint", exercises__source="## E\n" + f"\n### Exercise 1\n\n{SOLUTION.replace('Hint', 'So')}" * 3),
+    fault("seven decimals", figure__outputs=[new_output("stream", text="0.12345678")]),
+    fault("not 3 to 5", exercises__source="## Exercises\n\n**Exercise 1.** Why?\n\n" + SOLUTION),
+    fault("no hint", exercises__source="## E\n" + f"\n### Exercise 1\n\n{NO_HINT}" * 3),
     fault("says Solution", exercises__source="## E\n" + "\n### Exercise 1\n\nHint: none.\n" * 3),
-    fault("no blank line", opening__source=OPENING + "<details><summary>Answer</summary>\n$x$\n</details>"),
+    fault("no blank line", opening__source=OPENING + NO_BLANK_LINE),
     fault("use ```python", opening__source=OPENING + "\n" + SOLUTION.replace("```python", "```")),
 ]
 
