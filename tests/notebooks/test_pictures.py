@@ -1,4 +1,5 @@
-"""Pictures, controls and the face of the module: labels, alternative text, import, names and signatures."""
+"""Pictures, controls and the face of the module: labels, alternative text, import, names and
+signatures."""
 
 import base64
 import inspect
@@ -38,7 +39,7 @@ def texts(figure):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """The list of (data, metadata) that is displayed during a test, as a notebook would store it."""
+    """The list of (data, metadata) that a test displays, as a notebook would store it."""
     outputs = []
 
     def display(thing, *, raw=False, metadata=None):
@@ -89,7 +90,8 @@ def test_label_cells():
     found = {text.get_position(): (text.get_text(), text.get_color()) for text in axis.texts}
     white, black = "white", "black"
     assert found == {
-        (3, 0): ("0.00", white), (4, 0): ("0.00", white), (3, 1): ("0.46", white), (4, 1): ("1.00", black)
+        (3, 0): ("0.00", white), (4, 0): ("0.00", white), (3, 1): ("0.46", white),
+        (4, 1): ("1.00", black)
     }  # fmt: skip
     assert {text.get_size() for text in axis.texts} == {9}
 
@@ -268,9 +270,11 @@ def test_an_error_in_draw_or_alt_is_seen(where):
 @pytest.mark.parametrize(
     ("given", "kind", "value"),
     [
-        ((0, 10), widgets.IntSlider, 5), ((0, 10, 2), widgets.IntSlider, 4), ((0.0, 1.0), widgets.FloatSlider, 0.5),
+        ((0, 10), widgets.IntSlider, 5), ((0, 10, 2), widgets.IntSlider, 4), ((0.0, 1.0),
+        widgets.FloatSlider, 0.5),
         ((1, 8, 1, 7), widgets.IntSlider, 7), ((0.0, 2.0, 0.5, 1.5), widgets.FloatSlider, 1.5),
-        ([2, 4, 8], widgets.SelectionSlider, 2), (["unit", "memory", None], widgets.SelectionSlider, "unit"),
+        ([2, 4, 8], widgets.SelectionSlider, 2),
+        (["unit", "memory", None], widgets.SelectionSlider, "unit"),
         (True, widgets.Checkbox, True), (False, widgets.Checkbox, False),
         (widgets.IntText(value=3, description="mine"), widgets.IntText, 3),
     ],
@@ -328,8 +332,10 @@ def test_show_table():
 @pytest.mark.parametrize(
     ("value", "bounds", "said"),
     [
-        (3, {"at_least": 3}, "at least 3"), (3, {"at_most": 3}, "at most 3"), (3, {"equal_to": 3}, "equal to 3"),
-        (3, {"at_least": 1, "at_most": 5}, "at least 1 and at most 5"), ([1, 2], {"at_least": 1}, "at least 1"),
+        (3, {"at_least": 3}, "at least 3"), (3, {"at_most": 3}, "at most 3"),
+        (3, {"equal_to": 3}, "equal to 3"),
+        (3, {"at_least": 1, "at_most": 5}, "at least 1 and at most 5"),
+        ([1, 2], {"at_least": 1}, "at least 1"),
         (3.05, {"equal_to": 3, "tolerance": 0.1}, "within 0.1"), (0, {"at_least": 0}, "at least 0"),
     ],
 )  # fmt: skip
@@ -343,7 +349,8 @@ def test_claims_that_hold(capsys, value, bounds, said):
 @pytest.mark.parametrize(
     ("value", "bounds"),
     [
-        (3, {"at_least": 4}), (3, {"at_most": 2}), (3, {"equal_to": 3.1}), (3.2, {"equal_to": 3, "tolerance": 0.1}),
+        (3, {"at_least": 4}), (3, {"at_most": 2}), (3, {"equal_to": 3.1}),
+        (3.2, {"equal_to": 3, "tolerance": 0.1}),
         (9, {"at_least": 1, "at_most": 5}), ([1, 2], {"at_least": 2}), (np.nan, {"at_least": 0}),
         (np.nan, {"equal_to": 0}),
         (np.nan, {"at_most": 0}), (-1, {"at_least": 0}),

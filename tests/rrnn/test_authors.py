@@ -22,7 +22,8 @@ NAMES = ("unit", "memory_pad", "none", "memory_mlp3", "unit_biases", "unit_float
 def stored(name):
     """{key: array} of a configuration, and its config."""
     with np.load(FIXTURE) as file:
-        found = {key.removeprefix(f"{name}/"): file[key] for key in file if key.startswith(f"{name}/")}
+        keys = [key for key in file if key.startswith(f"{name}/")]
+        found = {key.removeprefix(f"{name}/"): file[key] for key in keys}
     return found, json.loads(str(found.pop("config")))
 
 
