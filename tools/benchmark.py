@@ -43,7 +43,7 @@ else:
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "rrnn")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 STORED = ROOT / "notebooks" / "results" / "kernels.json"
 
 # From PyPI, Linux gets the larger CUDA build, which is as good here; PIP_INDEX_URL can point to one
