@@ -128,7 +128,8 @@ def load_checkpoint(path):
     try:
         kind = kinds_of_models()[head["model"]]
         for name, size in head["config"].items():  # before anything huge is made
-            if isinstance(size, int) and size > room and name not in ("seed", "num_blocks"):
+            few = name == "seed" or (name == "num_blocks" and head["config"].get("share_blocks"))
+            if isinstance(size, int) and size > room and not few:
                 raise ValueError(f"{name} is {size}, more than all the numbers in the file")
         model = kind(**head["config"])
         targets = {f"params/{name}": array for name, array in model.params.items()}

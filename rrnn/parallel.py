@@ -63,7 +63,10 @@ def in_parts(model, jobs):
     workers, shared = [], Worker.possible and type(model).__module__.startswith("rrnn.")
     try:
         for job in jobs[1:] if shared else ():
-            workers.append(Worker.idle.pop() if Worker.idle else Worker())
+            try:  # one step: another thread may take the last one
+                workers.append(Worker.idle.pop())
+            except IndexError:
+                workers.append(Worker())
             workers[-1].ask(model, job)
         parts = [model.part(*job) for job in jobs[: len(jobs) - len(workers)]]
         parts += [worker.answer() for worker in workers]
