@@ -52,8 +52,8 @@ from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # i
 
 # what the help below is made with
 from rrnn.checks import Number, Whole, floats  # isort: skip
-from rrnn.tasks.pictures import COLOURS, MARKERS, heat, scale, ticks  # isort: skip
-from rrnn.tasks.pictures import figure as new_figure  # isort: skip
+from rrnn.pictures import COLOURS, MARKERS, Sketch, heat, label_cells, scale, ticks  # isort: skip
+from rrnn.pictures import figure as new_figure  # isort: skip
 
 __all__ = [
     "softmax", "sigmoid", "layer_norm", "glorot_uniform", "scaled_dot_product_attention",
@@ -65,22 +65,13 @@ __all__ = [
     "load_checkpoint", "save_checkpoint", "load_records", "run_experiments", "Comparison",
     "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS", "label_cells",
     "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "show_table",
-    "show_source", "LiveFigure", "claim",
+    "show_source", "LiveFigure", "Sketch", "about", "claim",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "notebooks" / "results"  # what long runs left
 LOADED = time.time()
-
-
-def label_cells(axis, values, *, left=0, size=8):
-    """Write values (rows, columns), from 0 to 1, into the cells of their heat map in the colours
-    "cividis", the first column at x = left, in letters of size points. Taught in notebook 08."""
-    values = floats("values", values, ("rows", "columns"), np.float64)
-    for (row, column), value in np.ndenumerate(np.round(values, 2) + 0.0):  # no -0.00
-        colour = "white" if value < 0.47 else "black"  # where cividis is as far from both
-        look = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
-        axis.text(left + column, row, f"{value:.2f}", **look)
+DPI = 90  # pixels an inch of a figure, drawn twice as fine
 
 
 def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slot that looks",
@@ -210,9 +201,10 @@ def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
 
 
 def png(figure):
+    """The figure as a PNG for sharp screens, and its width there in pixels."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
-    return file.getvalue()
+    figure.savefig(file, format="png", dpi=2 * DPI, metadata={"Software": None})
+    return file.getvalue(), round(DPI * figure.get_figwidth())
 
 
 def show_figure(figure, alt):
@@ -220,8 +212,9 @@ def show_figure(figure, alt):
     notebook 01."""
     from IPython.display import display
 
-    picture = {"image/png": png(figure), "text/plain": f"Figure: {alt}"}
-    display(picture, raw=True, metadata={"image/png": {"alt": alt}})
+    image, width = png(figure)
+    picture = {"image/png": image, "text/plain": f"Figure: {alt}"}
+    display(picture, raw=True, metadata={"image/png": {"alt": alt, "width": width}})
 
 
 class LiveFigure:
@@ -249,13 +242,11 @@ class LiveFigure:
     def _control(name, value):
         import ipywidgets as widgets
 
-        start = None
-        given = value
+        start, given = None, value
         if isinstance(value, tuple) and len(value) == 4 and not isinstance(value[0], str):
             value, start = value[:3], value[3]
-        control = value
-        if not isinstance(value, widgets.Widget):
-            control = widgets.interactive.widget_from_abbrev(value)
+        is_widget = isinstance(value, widgets.Widget)
+        control = value if is_widget else widgets.interactive.widget_from_abbrev(value)
         if isinstance(control, widgets.Dropdown):
             control = widgets.SelectionSlider(options=control.options, value=control.value)
         if control is None or (start is not None and not control.min <= start <= control.max):
@@ -272,10 +263,11 @@ class LiveFigure:
 
     def _refresh(self, change=None):
         values = {name: control.value for name, control in self.controls.items()}
-        self._image, self._text = png(self._draw(**values)), self._alt(**values)
+        (self._image, self._width), self._text = png(self._draw(**values)), self._alt(**values)
         source = base64.b64encode(self._image).decode()
         alt = html.escape(self._text)
-        self._picture.value = f'<img alt="{alt}" src="data:image/png;base64,{source}">'
+        self._picture.value = (f'<img alt="{alt}" width="{self._width}" '
+                               f'src="data:image/png;base64,{source}">')
 
     def _repr_mimebundle_(self, **options):
         # ipywidgets 7 has no bundle of its own
@@ -283,7 +275,7 @@ class LiveFigure:
         data = {"application/vnd.jupyter.widget-view+json": view}
         still = {"text/plain": f"Interactive figure: {self._text}"}
         still |= {"image/png": base64.b64encode(self._image).decode()}
-        return data | still, {"image/png": {"alt": self._text}}
+        return data | still, {"image/png": {"alt": self._text, "width": self._width}}
 
 
 def show_source(*objects):
@@ -316,10 +308,20 @@ def show_table(rows, heads):
     return Markdown("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))
 
 
-def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, tolerance=0.0):
-    """Check a number (or all of an array) that the text relies on: prints the statement with its
-    bound when it holds, raises AssertionError with the value when not. A value that holds is not
-    printed: its last digits may differ elsewhere. Taught in notebook 01."""
+def about(value):
+    """A measurement as text, "≈ 3e-10": one digit, two from 0.01 on. Another machine may round it
+    otherwise, so the tests do not compare what follows the sign. Taught in notebook 01."""
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"≈ {value:.2g}"
+    return f"≈ {value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, tolerance=0.0,
+          digits=None):  # fmt: skip
+    """Check a number (or all of an array) that the text relies on: prints the statement, the value
+    and its bound when it holds, raises AssertionError when not; of an array the value nearest the
+    bound. digits: how many decimals every machine reproduces; else a value that is not whole is
+    printed as `about` does. Taught in notebook 01."""
     tests = {"at least": at_least, "at most": at_most, "equal to": equal_to}
     tests = {words: Number()(words.replace(" ", "_"), bound) for words, bound in tests.items()
              if bound is not None}  # fmt: skip
@@ -330,9 +332,19 @@ def claim(statement, value, *, at_least=None, at_most=None, equal_to=None, toler
         raise ValueError(f"claim must be given a value to check, got none for: {statement}")
     holds = {"at least": np.greater_equal, "at most": np.less_equal}
     holds["equal to"] = lambda value, bound: abs(value - bound) <= tolerance
+    nearest = {"at least": value.min(), "at most": value.max()}
+    nearest["equal to"] = value.flat[abs(value - (equal_to or 0)).argmax()]
     for words, bound in tests.items():
         if not np.all(holds[words](value, bound)):
             raise AssertionError(f"claim fails: {statement}: {value} is not {words} {bound}")
+
+    def text(number):
+        if digits is not None:
+            return f"{round(number, digits) + 0.0:.{digits}f}"  # no -0.00
+        return f"{number:.0f}" if number == np.round(number) != 0 else about(number)
+
+    shown = " to ".join(dict.fromkeys(text(nearest[words]) for words in tests))
     bounds = " and ".join(f"{words} {bound:g}" for words, bound in tests.items())
-    within = f", within {tolerance:g}" if equal_to is not None and tolerance else ""
-    print(f"holds: {statement} ({bounds}{within})")
+    within = f" within {tolerance:g}" if tolerance else ""
+    exact = equal_to is not None and not tolerance
+    print(f"holds: {statement}: {f'{equal_to:g}' if exact else f'{shown}, {bounds}{within}'}")

@@ -58,6 +58,16 @@ MATHML_REPAIRS = [
     ),
 ]
 
+# A folded cell: its code unfolds.
+CELLS = """\
+{% extends "basic/index.html.j2" %}
+{% block input_group %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+<details class="code"><summary>Code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{% endblock %}
+"""
+
 
 class SiteProblem(Exception):
     """A text that cannot become a page."""
@@ -110,7 +120,7 @@ class Page(IPythonRenderer):
         """What stands between the head and the foot of the page."""
         if self.file.suffix == ".ipynb":
             prompts = {"exclude_input_prompt": True, "exclude_output_prompt": True}
-            exporter = HTMLExporter(template_name="basic", **prompts)
+            exporter = HTMLExporter(template_name="basic", raw_template=CELLS, **prompts)
             exporter.register_filter("markdown2html", self.markdown)
             return exporter.from_filename(str(self.file))[0]
         if self.file.is_dir():

@@ -78,7 +78,7 @@ def navigation(position, titles):
     """The line of links to the notebook before, the contents and the notebook after; titles is
     {file name: title}."""
     names = list(titles)
-    parts = ["[Contents](../README.md)"]
+    parts = ["[Contents](../README.md)", "[Symbols](symbols.md)"]
     if position > 0:
         parts.insert(0, f"Previous: [{titles[names[position - 1]]}]({names[position - 1]})")
     if position < len(names) - 1:
@@ -105,7 +105,9 @@ def link(notebook, generated, colab_source):
     notebook.cells = [cell for cell in notebook.cells if cell.id != COLAB_ID]
     code = [position for position, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     if code:
-        notebook.cells.insert(code[0], new_code_cell(colab_source, id=COLAB_ID))
+        folded = {"jupyter": {"source_hidden": True}}
+        cell = new_code_cell(colab_source, id=COLAB_ID, metadata=folded)
+        notebook.cells.insert(code[0], cell)
     normalise(notebook)
 
 

@@ -1,46 +1,8 @@
-"""How tasks are drawn, and what all pictures share. matplotlib is imported when one is drawn."""
+"""How tasks are drawn. matplotlib is imported when one is."""
 
 import numpy as np
 
-# After Okabe and Ito's palette: as far apart for the colour-blind, but each with a contrast of 3:1
-# or more on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C2629B", "#8A7FE8", "#6B4F00", "#000000")
-MARKERS = "osD^vPX"
-MIDDLE, BESIDE = {"ha": "center", "va": "center"}, {"textcoords": "offset points"}
-LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
-
-
-def figure(rows, columns, size, left=0.7, right=0.2, bottom=0.55, top=0.4, gap=0.35):
-    """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its
-    axes, in a row. Margins and gaps are in inches: matplotlib's layout engines draw all twice."""
-    from matplotlib.figure import Figure
-
-    (width, height), made = size, Figure(figsize=size)
-    axes = made.subplots(rows, columns, squeeze=False).ravel()
-    across, down = (width - left - right) / columns, (height - top - bottom) / rows
-    made.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height,
-                         gap / (across - gap), (bottom + 0.2) / (down - bottom - 0.2))  # fmt: skip
-    return made, axes
-
-
-def scale(figure, picture, label, ticks=None):
-    """A colour bar in a right margin of 1.1 inches."""
-    width, height = figure.get_size_inches()
-    axis = figure.add_axes((1 - 0.95 / width, 0.25, 0.15 / width, 0.6))
-    figure.colorbar(picture, cax=axis, label=label, ticks=ticks)
-
-
-def ticks(size):
-    """Where to put ticks: at each of up to 10 rows or columns, else at about four."""
-    return range(0, size, 1 if size <= 10 else -(-size // 4))
-
-
-def heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
-    """A matrix in colours, with whole-number ticks."""
-    rows, columns = values.shape
-    picture = axis.imshow(values, vmin=vmin, vmax=vmax, cmap=cmap, aspect="auto")
-    axis.set(xticks=ticks(columns), yticks=ticks(rows), xlabel=xlabel, ylabel=ylabel)
-    return picture
+from rrnn.pictures import BESIDE, COLOURS, LABEL, MARKERS, MIDDLE, figure, heat
 
 
 def encoding(axis, task, inputs_i):

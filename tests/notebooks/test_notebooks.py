@@ -124,6 +124,9 @@ def find_opening_faults(notebook):
         what = ", ".join(missing) or "it is not markdown"
         yield f"the opening cell does not say what the reader will: {what}"
     code = [cell.source for cell in code_cells(notebook) if cell.id != COLAB_ID]
+    for cell in code_cells(notebook)[: 1 + (code_cells(notebook)[0].id == COLAB_ID)]:
+        if not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            yield f"cell {cell.id} prepares things, and is not folded (jupyter.source_hidden)"
     if not code or not BOOTSTRAP.search(code[0]):
         yield 'the first code cell after the Colab cell has no line like sys.path.insert(0, "..")'
 

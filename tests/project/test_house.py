@@ -14,7 +14,7 @@ import rrnn_helpers as rh
 
 # A room imports only from itself and from those before it.
 ORDER = """checks reference blas parallel layers attention gates parameters model gradcheck
-    core lstm cell tasks checkpoints training statistics experiments comparison
+    core lstm cell pictures tasks checkpoints training statistics experiments comparison
     rrnn_helpers""".split()
 HELPERS = ROOT / "rrnn_helpers.py"
 ROOMS = sorted(ROOT.glob("rrnn/**/*.py"))

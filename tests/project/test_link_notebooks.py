@@ -15,7 +15,7 @@ from notebook_files import notebook_paths
 from rebuild_notebooks import read
 from test_notebooks import findings
 
-CONTENTS = "[Contents](../README.md)"
+CONTENTS = "[Contents](../README.md) | [Symbols](symbols.md)"
 # {file: (title, what was written by hand, navigation, words that stay)}
 SERIES = {
     "01_one.ipynb": (

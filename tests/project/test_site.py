@@ -113,7 +113,10 @@ def test_every_figure_formula_and_fold_of_a_notebook_is_there(site, path):
     blocks, formulas = prose.count("$$") // 2, page.find_all("math")
     assert len(page.find_all("math", display="block")) == blocks
     assert len(formulas) == blocks + prose.replace("$$", "").count("$") // 2
-    assert len(page.main.find_all("details")) == text.count("<details")
+    folded = [cell.metadata.get("jupyter", {}).get("source_hidden") for cell in notebook.cells]
+    assert len(page.main.find_all("details", "code")) == folded.count(True) > 0
+    others = [fold for fold in page.main.find_all("details") if fold.get("class") != ["code"]]
+    assert len(others) == text.count("<details")
     letters = {ord(letter) for formula in formulas for letter in formula.text}
     assert letters <= set(parse_unicodes(build_site.CHARACTERS))
 
