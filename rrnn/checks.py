@@ -8,6 +8,7 @@ A constructor says in its signature what fits, and @checked sees to it:
 
 import functools
 import inspect
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,17 @@ class Dtype(NamedTuple):
         if value is None or dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} must be numpy.float32 or numpy.float64, got {value!r}")
         return dtype
+
+
+class Folder(NamedTuple):
+    """The path of a folder, as text."""
+
+    def __call__(self, name, value):
+        if not isinstance(value, (str, os.PathLike)):
+            raise TypeError(f"{name} must be the path of a folder, got {value!r}")
+        if not os.path.isdir(value):
+            raise FileNotFoundError(f"{name} must be a folder, and {os.fspath(value)} is not one")
+        return os.fspath(value)
 
 
 class Rng(NamedTuple):

@@ -78,6 +78,23 @@ def scored(task):
     return getattr(task, "largest", task)
 
 
+def to_score(task, examples, rng):
+    """Batches of so many examples of what a task is scored on: one, but a task whose inputs differ
+    in length (its `sets`) gives one for each length."""
+    task = scored(task)
+    return task.sets(examples, rng) if hasattr(task, "sets") else [task.sample(examples, rng)]
+
+
+def score_on(model, batches):
+    """{"loss", and "accuracy" or "error"} of model on all batches, each example weighing alike."""
+    found, sizes = [model.metrics(batch) for batch in batches], [len(x) for x, _ in batches]
+    if len(found) == 1:
+        return found[0]
+    powers = {name: 2 if name == "error" else 1 for name in found[0]}
+    mean = lambda name, power: np.average([one[name] ** power for one in found], weights=sizes)
+    return {name: float(mean(name, power) ** (1 / power)) for name, power in powers.items()}
+
+
 def check_task(name, task, model):
     check_model(model)
     for attribute in ("sample", "input_size", "output_size", "target_kind"):
@@ -175,7 +192,7 @@ class Run:
                     workers] + [schedule, steps] * (schedule == "decay")  # fmt: skip
         self.identity = json.dumps(identity)
         self.rng = np.random.default_rng([seed, 0])
-        self.held_out = scored(task).sample(eval_examples, np.random.default_rng([seed, 1]))
+        self.held_out = to_score(task, eval_examples, np.random.default_rng([seed, 1]))
         # what one thread computes is timed by its own clock: another program on the same core does
         # not count. A browser has no such clock.
         alone = getattr(time, "thread_time", time.perf_counter)
@@ -230,7 +247,7 @@ class Run:
         )
 
     def evaluate(self):
-        metrics = self.model.metrics(self.held_out)
+        metrics = score_on(self.model, self.held_out)
         self.require_finite(self.step, metrics["loss"])
         examples, score = self.step * self.batch_size, score_of(metrics)
         self.rows.append([self.step, examples, self.seconds, metrics["loss"], score, self.stage])
@@ -288,4 +305,4 @@ def evaluate(model, task, examples: Whole() = 10_000, seed: Whole(0) = 1):
     """{"loss", and "accuracy" or "error"} of model on `examples` new examples of task, drawn from
     seed; a mix of sizes is scored at the largest. Taught in notebook 06."""
     check_task("task", task, model)
-    return model.metrics(scored(task).sample(examples, np.random.default_rng(seed)))
+    return score_on(model, to_score(task, examples, np.random.default_rng(seed)))

@@ -1,5 +1,6 @@
 """The tasks: questions without end, whose answers are known, as are the rules that fake them."""
 
+from rrnn.tasks.babi_qa import BabiQA
 from rrnn.tasks.base import Task
 from rrnn.tasks.nth_farthest import NthFarthest
 from rrnn.tasks.object_tracking import ObjectTracking
@@ -9,4 +10,4 @@ from rrnn.tasks.sorting import Sorting
 from rrnn.tasks.story_qa import StoryQA
 
 __all__ = ["Task", "NthFarthest", "PairMatching", "Sorting", "ObjectTracking", "StoryQA",
-           "ProgramEvaluation"]  # fmt: skip
+           "ProgramEvaluation", "BabiQA"]  # fmt: skip

@@ -221,3 +221,26 @@ def program_evaluation(task, batch):
     note = "grey: empty step   ␣: space   ?: answer step (flag)   ■: end mark   –: not asked"
     axis.set_title(f"{task.kind}: the answer is {shown}\n{note}", fontsize=10, loc="left")
     return drawing
+
+
+def babi_qa(task, batch):
+    """The story as lines, supporting facts marked, beside the input; of a long one the end."""
+    ((steps, answer, facts),), last = task.read(batch), batch.shape[1] - 1
+    shown = sorted({*facts, *range(max(0, last - 40 + len(facts)), last + 1)})
+    marks = ["►" if t in facts else "" for t in shown]
+    lines = [f"{mark} {' '.join(steps[t])}  {t + 1}" for mark, t in zip(marks, shown)]
+    left, width = 0.7 + 0.075 * max(map(len, lines)), max(3.2, 0.08 * task.input_size)
+    size = left + width + 0.2, 0.21 * len(lines) + 1.6
+    drawing, (axis,) = figure(1, 1, size, left=left, bottom=1, top=0.6)
+    heat(axis, batch[0, shown], "part of the input", "step", vmin=0, vmax=1, cmap="Greys")
+    widths = np.array([*task.parts.values()])
+    axis.set_xticks(np.cumsum(widths) - (widths + 1) / 2, task.parts, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(lines)), lines, fontsize=9)
+    axis.tick_params(length=0)
+    for end in np.cumsum(widths)[:-1]:
+        axis.axvline(end - 0.5, color=COLOURS[0], linewidth=1)
+    for mark, label in zip(marks, axis.get_yticklabels()):
+        label.set(fontweight="bold" if mark else "normal", color=COLOURS[0] if mark else "black")
+    title = f"{' '.join(steps[-1])}? {answer}\n►: supports the answer"
+    axis.set_title(title, fontsize=10, loc="right")
+    return drawing
