@@ -10,7 +10,7 @@ PY := .venv/bin/python
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test browser floors lint links notebooks check times site html lite clean FORCE
+.PHONY: lab test browser floors lint links notebooks check times babi site html lite clean FORCE
 .NOTPARALLEL:
 
 lab: .venv/has-lab
@@ -42,6 +42,9 @@ check: .venv/has-lab  # execute the notebooks and compare, writing nothing
 
 times: .venv/has-lab  # the rows of the table in README.md, measured here
 	$(PY) tools/rebuild_notebooks.py --check --times $(NOTEBOOKS) $(ARGS)
+
+babi: .venv/has-lab  # the runs on real stories: make babi DATA=the folder that holds them
+	$(PY) tools/run_babi.py --data $(or $(DATA),$(error say where the stories are: make babi DATA=...)) $(ARGS)
 
 site: .venv/has-test  # the copy for reading in a browser, made from the stored outputs
 	rm -rf build/site

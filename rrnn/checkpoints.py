@@ -2,15 +2,21 @@
 
 import json
 import os
+import re
 import uuid
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from rrnn.model import Model, check_model
+
+try:
+    import fcntl
+except ImportError:  # on Windows: there, what a killed process left stays
+    fcntl = None
 
 
 class CheckpointError(ValueError):
@@ -28,16 +34,43 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError
 def replacing(path):
     """A new binary file that takes the place of path when all of it is written, and not before."""
     path = Path(os.path.realpath(path))  # a link stays one
+    remove_leftovers(path)
     # of this call alone: other threads, too, may be writing here
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    file = locked(temporary)
+    held = os.dup(file.fileno()) if fcntl else None  # so the lock lasts until the file has its name
     try:
-        with open(temporary, "xb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
+
+
+def locked(path):
+    """A new binary file that is locked; the lock of a process that is killed goes with it."""
+    while True:
+        file = open(path, "xb")
+        if fcntl:
+            with suppress(OSError):  # a file system without locks: then nobody removes anything
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if not fcntl or os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # taken for a leftover before it was locked
+
+
+def remove_leftovers(path):
+    """Remove what was left beside path by processes that were killed while they wrote it."""
+    name = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{32}\.part")
+    for other in os.listdir(path.parent) if fcntl else ():
+        if name.fullmatch(other):
+            with suppress(OSError), open(path.with_name(other), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while somebody writes
+                os.unlink(file.name)
 
 
 def kinds_of_models(kind=Model):
@@ -61,6 +94,8 @@ def save_checkpoint(path, model, extra=None):
     crash, and whatever is refused, leaves the old file. Raises TypeError for an extra that would
     not come back as it is, ValueError for parameters that are not finite. Taught in notebook 06."""
     check_model(model)
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a path, got {path!r}")
     extra = {} if extra is None else extra
     if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
         raise TypeError(f"extra must be a dict with string keys, got {extra!r}")
@@ -72,9 +107,10 @@ def save_checkpoint(path, model, extra=None):
         if name.endswith(".npy") or "\0" in name:
             raise TypeError(f"extra must not name an array with .npy or NUL, got {name!r}")
     plain = {name: value for name, value in extra.items() if f"extra/{name}" not in arrays}
-    own = {f"params/{name}": array for name, array in model.params.items()}
-    if hasattr(model, "first_memory"):
-        own["first_memory"] = model.first_memory
+    with model.at_work:  # another thread may be in the middle of a step
+        own = {f"params/{name}": array.copy() for name, array in model.params.items()}
+        if hasattr(model, "first_memory"):
+            own["first_memory"] = model.first_memory.copy()
     for name, array in own.items():
         if not np.isfinite(array).all():
             raise ValueError(f"model must be finite to be saved, but {name} holds NaN or infinity")

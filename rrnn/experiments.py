@@ -68,6 +68,12 @@ def run_experiments(experiments, executor=None, *, folder=None, progress=True):
     return records
 
 
+def versions():
+    """What a record says of the machine that made it."""
+    return {"python": platform.python_version(), "numpy": np.__version__,
+            "machine": platform.machine(), "blas": kernels()}  # fmt: skip
+
+
 def as_data(name, experiment):
     """The experiment as it looks after a way through JSON; refused if it is none."""
     if not (isinstance(name, str) and isinstance(experiment, dict)):
@@ -134,19 +140,20 @@ def run_experiment(name, experiment, folder):
         "shortcuts": task.shortcuts(),
         "curve": {column: np.round(values, 6).tolist() for column, values in curve},
         "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__,
-                     "machine": platform.machine(), "blas": kernels()},
+        "versions": versions(),
     }  # fmt: skip
     if folder is not None:
         if experiment.get("weights", True):
             save_checkpoint(folder / f"{name}.npz", model)
         with replacing(folder / f"{name}.json") as file:
             file.write(json.dumps(record, indent=1).encode())
-        part.unlink()
+        part.unlink(missing_ok=True)  # another thread may have made the same run
     return record
 
 
 def existing(folder):
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be the path of a folder, got {folder!r}")
     if not Path(folder).is_dir():
         raise ValueError(f"folder must be a folder that exists, got {str(folder)!r}")
     return Path(folder)
@@ -171,6 +178,8 @@ def load_records(folder, pattern="*"):
     does not exist, if no name fits, and, with file and line, for what is no record. Taught in
     notebook 07."""
     folder = existing(folder)
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be text such as 'stories_core_seed*', got {pattern!r}")
     path, records = folder / "runs.jsonl", {}
     if path.exists():
         for line, text in enumerate(path.read_bytes().splitlines(), 1):

@@ -1,5 +1,7 @@
 """Are the gradients right? Ask the forward pass (notebook 01)."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from rrnn.checks import Number, OrNone, Rng, Whole, checked
@@ -16,6 +18,18 @@ def slope(model, batch, array, index, step):
     down = model.metrics(batch)["loss"]
     array[index] = here
     return (up - down) / (2 * step)
+
+
+@contextmanager
+def perturbed(model, rng):
+    """At parameters nearby, which are restored at the end; until then, other threads wait."""
+    with model.at_work:
+        before = model.flat.copy()
+        try:
+            model.flat += 0.1 * rng.normal(size=model.flat.size)
+            yield
+        finally:
+            model.flat[:] = before
 
 
 @checked
@@ -36,9 +50,7 @@ def check_gradients(model, batch, *, per_parameter: OrNone(Whole()) = None,
         first_memory = getattr(model, "first_memory", None)
         config = model.config | {"dtype": np.float64}
         model = rebuild(type(model), config, model.flat, first_memory)
-    before = model.flat.copy()
-    try:
-        model.flat += 0.1 * rng.normal(size=model.flat.size)
+    with perturbed(model, rng):
         _, grads, _ = model.loss_and_grads(batch)
 
         found = {}
@@ -66,5 +78,3 @@ def check_gradients(model, batch, *, per_parameter: OrNone(Whole()) = None,
                         break
             errors[name] = float(miss.max())
         return errors
-    finally:
-        model.flat[:] = before

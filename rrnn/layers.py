@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rrnn.checks import floats
 from rrnn.reference import EPSILON, glorot_uniform
 
 
@@ -78,12 +79,20 @@ class Layer:
     """parameters {attribute: Parameter}; a gradient stands in "d" + attribute. A layer made of
     others names them in `layers`."""
 
-    layers = ()
+    layers, views = (), ()
     repeats = 1  # how often a step may use it
     uses = 1  # how often it does, counted in all its rows
 
     def __init__(self, **parameters):
         self.parameters = parameters
+
+    def __setattr__(self, name, value):
+        """What is assigned to a parameter is written into the model's vector, of which it is one of
+        the `views`."""
+        if name in self.views and value is not (view := getattr(self, name)):
+            view[:] = floats(name, value, view.shape, view.dtype)
+        else:
+            super().__setattr__(name, value)
 
     def arrays(self, steps, batch):
         """{attribute: shape} of the arrays for so many steps, which the model will set."""

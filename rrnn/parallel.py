@@ -38,11 +38,14 @@ class Worker:
             self.shared = np.memmap(path, model.dtype, "w+", shape=shape)
         self.shared[0] = model.flat
         kind, first_memory = type(model), getattr(model, "first_memory", None)
-        pickle.dump((path, kind, model.config, first_memory, job), self.process.stdin)
-        self.process.stdin.flush()
-        if path:
-            self.answer()  # the other side has the file, so its name can go
-            os.unlink(path)
+        try:
+            pickle.dump((path, kind, model.config, first_memory, job), self.process.stdin)
+            self.process.stdin.flush()
+            if path:
+                self.answer()
+        finally:
+            if path:  # the other side has the file, or is no more: its name can go
+                os.unlink(path)
 
     def answer(self):
         return pickle.load(self.process.stdout), self.shared[1]

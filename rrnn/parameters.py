@@ -57,11 +57,13 @@ class Parameters:
         rng = np.random.default_rng(self.seed)
         for layer, attribute, (name, shape, first) in own:
             self.params[name][:] = first(shape, rng)
-            setattr(layer, attribute, self.params[name])
-            setattr(layer, "d" + attribute, grads[name])
+            views = {attribute: self.params[name], "d" + attribute: grads[name]}
+            vars(layer).update(views)
+            layer.views = {*layer.views, *views}
         self.start = None if first_memory is None else first_memory.astype(self.dtype)
         self.memory, self.sizes = np.empty(0, self.dtype), None
         self.at_work = threading.RLock()  # the layers' arrays serve one call at a time
+        self.in_training = threading.Lock()
 
     @property
     def params(self):
@@ -103,6 +105,12 @@ class Parameters:
     def first_memory(self, value):
         if value is not self.first_memory:
             self.start[:] = floats("first_memory", value, self.start.shape, self.dtype)
+
+    def __setattr__(self, name, value):
+        """What holds the parameters is not exchanged: other attributes are views of it."""
+        if name in ("vector", "grad", "views", "start") and "at_work" in vars(self):
+            raise AttributeError(f"{name} must stay as it is: assign to flat, params, first_memory")
+        super().__setattr__(name, value)
 
     def arrays(self, steps, batch):
         """{attribute: shape} of what the model itself keeps while it runs, beside its layers."""

@@ -26,9 +26,12 @@ def softmax(x, axis=-1):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)), written with tanh so that it cannot overflow; same shape as x. Taught in
-    notebook 01."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(x)))
+    """1 / (1 + exp(-x)), with exp of nothing above 0, so that it cannot overflow, and that what is
+    nearly 0 keeps its digits; same shape as x. Taught in notebook 01."""
+    x = real("x", x)
+    with np.errstate(under="ignore"):
+        e = np.exp(-np.abs(x))
+        return np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
 
 
 def layer_norm(x, gain, bias):
@@ -38,16 +41,19 @@ def layer_norm(x, gain, bias):
     gain and bias are (size,). Raises ValueError where the sizes do not agree. Taught in
     notebook 01.
     """
-    x = real("x", x)
+    x, gain, bias = real("x", x), real("gain", gain), real("bias", bias)
     if x.ndim == 0 or np.shape(gain) != x.shape[-1:] or np.shape(bias) != x.shape[-1:]:
         got = f"got {np.shape(gain)} and {np.shape(bias)}"
         raise ValueError(f"gain and bias must have shape {x.shape[-1:]}, {got}")
-    centred = x - x.mean(axis=-1, keepdims=True)
-    # the square of a large number overflows, so large rows are measured by their largest entry
-    top = np.maximum(np.abs(centred).max(axis=-1, keepdims=True), x.dtype.type(1))
-    n = centred / top
+    # squares of large numbers overflow: those of float16 and float32 have room in float64, where
+    # large rows are measured by their largest entry
+    wide = x.astype(np.promote_types(x.dtype, np.float64))
+    top = np.maximum(np.abs(wide).max(axis=-1, keepdims=True), 1)
+    n = wide / top
+    n = n - n.mean(axis=-1, keepdims=True)
     variance = (n**2).mean(axis=-1, keepdims=True)
-    return gain * n / np.sqrt(variance + EPSILON / top / top) + bias
+    y = gain * n / np.sqrt(variance + EPSILON / top / top) + bias
+    return y.astype(np.result_type(x, gain, bias))
 
 
 def glorot_uniform(shape, rng, dtype=np.float64):

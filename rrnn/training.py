@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rrnn.blas import one_blas_thread
 from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
-from rrnn.checks import Number, OneOf, OrNone, Whole, checked
+from rrnn.checks import Number, OneOf, OrNone, Whole, checked, floats
 from rrnn.model import check_model
 
 
@@ -68,9 +69,10 @@ def score_of(metrics):
 
 
 def name_of(task):
-    """A task in words that are the same in the next process, as an object's default repr is not."""
+    """A task in words that are the same in the next process, as an object's default repr is not,
+    and on another machine: what lies in a folder has an `identity`, without the folder's name."""
     plain = type(task).__repr__ is object.__repr__
-    return type(task).__qualname__ if plain else repr(task)
+    return getattr(task, "identity", type(task).__qualname__ if plain else repr(task))
 
 
 def scored(task):
@@ -130,37 +132,51 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
     is not finite: the message gives the step, and the model keeps the parameters of the last step
     that was. Taught in notebook 06.
     """
-    run = Run(model, task, steps, batch_size=batch_size, learning_rate=learning_rate,
-              warmup=warmup, clip_norm=clip_norm, seed=seed, eval_every=eval_every,
-              eval_examples=eval_examples, curriculum=curriculum, patience=patience,
-              workers=workers, schedule=schedule)  # fmt: skip
-    checkpoint_every = Whole()("checkpoint_every", checkpoint_every)
-    if checkpoint is not None:
-        if not Path(checkpoint).parent.is_dir():
-            raise FileNotFoundError(
-                f"checkpoint must lie in a folder that exists, got {checkpoint}"
-            )
-        if Path(checkpoint).exists():
-            run.resume(checkpoint)
-    from tqdm.auto import tqdm
+    check_model(model)
+    with alone(model):
+        run = Run(model, task, steps, batch_size=batch_size, learning_rate=learning_rate,
+                  warmup=warmup, clip_norm=clip_norm, seed=seed, eval_every=eval_every,
+                  eval_examples=eval_examples, curriculum=curriculum, patience=patience,
+                  workers=workers, schedule=schedule)  # fmt: skip
+        checkpoint_every = Whole()("checkpoint_every", checkpoint_every)
+        if checkpoint is not None:
+            if not isinstance(checkpoint, str | os.PathLike):
+                raise TypeError(f"checkpoint must be a path or None, got {checkpoint!r}")
+            if not Path(checkpoint).parent.is_dir():
+                text = f"checkpoint must lie in a folder that exists, got {checkpoint}"
+                raise FileNotFoundError(text)
+            with suppress(FileNotFoundError):  # it begins here, or is made by another thread, too
+                run.resume(checkpoint)
+        from tqdm.auto import tqdm
 
-    # tqdm's notebook bar ignores the variable
-    quiet = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-    bar = tqdm(total=run.steps, initial=run.step, unit="step", disable=quiet)
-    with one_blas_thread(), bar:
-        while not run.finished():
-            run.advance()
-            if run.step % run.eval_every == 0 or run.step == run.steps:
-                run.evaluate()
-                at = f"stage {run.stage + 1}/{len(run.stages)}"
-                bar.set_postfix_str(f"{at}, held-out score {run.rows[-1][4]:.3f}")
-            if checkpoint is not None and (run.finished() or run.step % checkpoint_every == 0):
-                run.save(checkpoint)
-            bar.update()
-    # resumed from a save between two evaluations
-    if run.step == run.steps and (not run.rows or run.rows[-1][0] < run.steps):
-        run.evaluate()
-    return run.history()
+        # tqdm's notebook bar ignores the variable
+        quiet = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+        bar = tqdm(total=run.steps, initial=run.step, unit="step", disable=quiet)
+        with one_blas_thread(), bar:
+            while not run.finished():
+                run.advance()
+                if run.step % run.eval_every == 0 or run.step == run.steps:
+                    run.evaluate()
+                    at = f"stage {run.stage + 1}/{len(run.stages)}"
+                    bar.set_postfix_str(f"{at}, held-out score {run.rows[-1][4]:.3f}")
+                if checkpoint is not None and (run.finished() or run.step % checkpoint_every == 0):
+                    run.save(checkpoint)
+                bar.update()
+        # resumed from a save between two evaluations
+        if run.step == run.steps and (not run.rows or run.rows[-1][0] < run.steps):
+            run.evaluate()
+        return run.history()
+
+
+@contextmanager
+def alone(model):
+    """Two trainings of one model at a time would each be of neither."""
+    if not model.in_training.acquire(blocking=False):
+        raise RuntimeError("model must be in one training at a time, and another call trains it")
+    try:
+        yield
+    finally:
+        model.in_training.release()
 
 
 class Run:
@@ -176,9 +192,11 @@ class Run:
                  schedule: OneOf("constant", "decay") = "constant"):  # fmt: skip
         check_task("task", task, model)
         self.stages = []
+        wanted = "a list of (task, score to move on at)"
+        if not isinstance(curriculum, list | tuple | type(None)):
+            raise TypeError(f"curriculum must be {wanted}, got {curriculum!r}")
         for stage in curriculum or []:
             if not (isinstance(stage, tuple) and len(stage) == 2):
-                wanted = "a list of (task, score to move on at)"
                 raise TypeError(f"curriculum must be {wanted}, got {stage!r} in it")
             check_task("curriculum", stage[0], model)
             self.stages.append((stage[0], Number()("curriculum", stage[1])))
@@ -224,8 +242,9 @@ class Run:
         self.step += 1
         if self.clip_norm is not None and norm > self.clip_norm:
             grad *= self.clip_norm / norm
-        self.adam.step(grad, self.rate(self.step))
-        self.require_finite(self.step, loss, norm)
+        with self.model.at_work:  # other threads see whole steps
+            self.adam.step(grad, self.rate(self.step))
+            self.require_finite(self.step, loss, norm)
 
         score = score_of(metrics)
         self.running = [0.98 * self.running[0] + score, 0.98 * self.running[1] + 1]
@@ -280,23 +299,33 @@ class Run:
         saved, extra = load_checkpoint(path)
         if extra.get("run") != self.identity:
             other = extra.get("run", "not one of train")
-            raise CheckpointError(
-                f"checkpoint {path} is of another run: {other}; this one is {self.identity}. Give "
-                "another path, or the same model and arguments"
-            )
-        if extra["step"] > self.steps:
+            other = f"another run: {other}; this one is {self.identity}. Give another path, or the"
+            raise CheckpointError(f"checkpoint {path} is of {other} same model and arguments")
+        try:
+            step, count = (Whole(0)(name, extra[name]) for name in ("step", "adam_count"))
+            stage = Whole(0, len(self.stages) - 1)("stage", extra["stage"])
+            seconds = Number()("seconds", extra["seconds"])
+            total, weight = (Number()("running", part) for part in extra["running"])
+            mean, square = (floats(name, extra[name], saved.flat.shape, saved.dtype)
+                            for name in ("adam_mean", "adam_square"))  # fmt: skip
+            rng = np.random.default_rng(0)
+            rng.bit_generator.state = extra["rng"]
+            # without an evaluation that only stands there because that run ended there
+            rows = [row for row in extra["rows"]
+                    if row[0] % self.eval_every == 0 or row[0] == self.steps]  # fmt: skip
+            np.reshape(rows, (-1, 6))
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            reason = f"no run to go on from: {type(error).__name__}: {error}"
+            raise CheckpointError(f"checkpoint {path} holds {reason}") from None
+        if step > self.steps:
             past = f"past the {self.steps} steps asked for"
-            raise CheckpointError(f"checkpoint {path} is of step {extra['step']}, {past}")
+            raise CheckpointError(f"checkpoint {path} is of step {step}, {past}")
         self.model.flat[:] = self.good[:] = saved.flat
         if hasattr(saved, "first_memory"):
             self.model.first_memory = saved.first_memory
-        self.step, self.seconds, self.stage = extra["step"], extra["seconds"], extra["stage"]
-        self.running, self.rng.bit_generator.state = extra["running"], extra["rng"]
-        # without an evaluation that only stands there because that run ended there
-        self.rows = [row for row in extra["rows"]
-                     if row[0] % self.eval_every == 0 or row[0] == self.steps]  # fmt: skip
-        self.adam.count = extra["adam_count"]
-        self.adam.mean[:], self.adam.square[:] = extra["adam_mean"], extra["adam_square"]
+        self.step, self.seconds, self.stage, self.running = step, seconds, stage, [total, weight]
+        self.rows, self.rng, self.adam.count = rows, rng, count
+        self.adam.mean[:], self.adam.square[:] = mean, square
         return extra
 
 

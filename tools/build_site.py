@@ -3,10 +3,12 @@
     python tools/build_site.py                                          # all, into build/site
     python tools/build_site.py notebooks/01_multi_head_attention.ipynb  # only this page
 
-Nothing is executed. The contents page is made from README.md and the titles of the notebooks. The
-pages hold no script and load nothing from the network: pictures are in the page, formulas are
-MathML, the style and the font for formulas are one file beside the pages. A link to a file that is
-not there, or a formula that cannot be converted, stops the build.
+The contents page is made from README.md and the titles of the notebooks. The pages load nothing
+from the network: pictures are files beside them, formulas are MathML, the style and the font for
+formulas are one file. Their one script, reading_copy/live.js, swaps the picture of a figure when
+one of its controls moves. For these pictures the notebooks are executed, those that changed
+(live_pictures.py); a single page is not, and shows the first picture if they are not there. A link
+to a file that is not there, or a formula that cannot be converted, stops the build.
 """
 
 import argparse
@@ -23,9 +25,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import jinja2
+import live_pictures
 import nbformat
 from fontTools import subset
 from latex2mathml.converter import convert
+from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -66,7 +70,9 @@ CELLS = """\
 <details class="code"><summary>Code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}
 {% endblock %}
+{% block data_png scoped %}{{ output | picture }}{% endblock %}
 """
+LIGHT, DARK = "default", "github-dark"  # the colours of code
 
 
 class SiteProblem(Exception):
@@ -107,14 +113,25 @@ def title_of(path):
     return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
 
 
-class Page(IPythonRenderer):
-    """The HTML of one file or folder below root. It notes its headings, (level, title, anchor), and
-    the files it links to."""
+@functools.cache
+def template(name):
+    """One of the templates in reading_copy."""
+    loader = jinja2.FileSystemLoader(PARTS)
+    options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    return jinja2.Environment(loader=loader, **options).get_template(name)
 
-    def __init__(self, path, root):
+
+class Page(IPythonRenderer):
+    """The HTML of one file or folder below root. It notes its headings, (level, title, anchor), the
+    files it links to, and its pictures, {name: bytes}. live is a notebook's figures with controls,
+    {cell id: [figure]}, as live_pictures has drawn them."""
+
+    def __init__(self, path, root, live=None):
         super().__init__(escape=False, exclude_anchor_links=True)
         self.file, self.root, self.headings, self.linked = path, root, [], []
         self.folder = path if path.is_dir() else path.parent
+        self.live, self.pictures = live or {}, {}
+        self.shelf = root / "pictures" / path.stem  # where its pictures stand
 
     def body(self):
         """What stands between the head and the foot of the page."""
@@ -122,7 +139,15 @@ class Page(IPythonRenderer):
             prompts = {"exclude_input_prompt": True, "exclude_output_prompt": True}
             exporter = HTMLExporter(template_name="basic", raw_template=CELLS, **prompts)
             exporter.register_filter("markdown2html", self.markdown)
-            return exporter.from_filename(str(self.file))[0]
+            exporter.register_filter("picture", self.picture)
+            notebook = nbformat.read(self.file, as_version=4)
+            for cell in notebook.cells:
+                figures = iter(self.live.get(cell.id, []))
+                for output in cell.get("outputs", []):
+                    text = output.get("data", {}).get("text/plain", "")
+                    if text.startswith(live_pictures.WORDS):
+                        output.metadata["live"] = next(figures, None)
+            return exporter.from_notebook_node(notebook)[0]
         if self.file.is_dir():
             paths = [path for path in sorted(self.file.iterdir()) if path.name[0] not in "._"]
             links = {path: f"[{path.name}]({path.name})" for path in paths}
@@ -134,6 +159,22 @@ class Page(IPythonRenderer):
             return self.markdown(text)
         lexer = find_lexer_class_for_filename(self.file.name)
         return Highlight2HTML(pygments_lexer=lexer.aliases[0] if lexer else "text")(text)
+
+    def picture(self, output):
+        """The HTML of a stored picture, with its controls if it has any."""
+        facts = output.metadata["image/png"]
+        image = base64.b64decode(output.data["image/png"])
+        data, size = live_pictures.encode(image, facts.get("width"))
+        name = live_pictures.file_name(data)
+        self.pictures[name] = data
+        shelf, live = relative(self.shelf, self.folder), output.metadata.get("live")
+        parts = {"src": f"{shelf}/{name}", "size": size, "alt": facts.get("alt", ""), "live": live}
+        if live:
+            state = ",".join(str(control["start"]) for control in live["controls"])
+            drawn = {state: [name, *size, parts["alt"]], **live["pictures"]}
+            texts = [control["texts"] for control in live["controls"]]
+            parts["data"] = {"shelf": shelf, "texts": texts, "pictures": drawn}
+        return Markup(template("figure.html").render(parts))
 
     def markdown(self, text):
         """The HTML of a markdown text."""
@@ -205,18 +246,20 @@ def style():
             "/* The font is part of STIX Two Math, SIL Open Font License 1.1. */",
             f'@font-face {{ font-family: "Formulas"; src: {source}; }}',
             (PARTS / "style.css").read_text(encoding="utf-8"),
-            HtmlFormatter().get_style_defs(".highlight"),
+            HtmlFormatter(style=LIGHT).get_style_defs(".highlight"),
+            "@media screen and (prefers-color-scheme: dark) {",
+            HtmlFormatter(style=DARK).get_style_defs(".highlight"),
+            "}",
         ]
     )
 
 
-def build(paths, out, root=ROOT):
-    """Write the pages of `paths` below `out`, and return where they are."""
-    loader = jinja2.FileSystemLoader(PARTS)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
-    template = environment.get_template("page.html")
+def build(paths, out, root=ROOT, live=None):
+    """Write the pages of `paths` below `out`, and return where they are. live is what
+    live_pictures.pictures returns: without it figures with controls show their first picture."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "style.css").write_text(style(), encoding="utf-8")
+    shutil.copyfile(PARTS / "live.js", out / "live.js")
     home, notebooks = root / "README.md", sorted((root / "notebooks").glob("*.ipynb"))
     written = []
     for path in paths:
@@ -225,29 +268,37 @@ def build(paths, out, root=ROOT):
         if path.suffix.lower() in PICTURES:
             shutil.copyfile(path, target)
             continue
-        page = Page(path, root)
+        drawn, figures = (live or {}).get(path, (None, {}))
+        page = Page(path, root, figures)
         body = page.body()
         listed = notebooks if path == home else []
-        text = template.render(
+        text = template("page.html").render(
             title=title_of(path),
             series=title_of(home),
             home="" if path == home else relative(page_name(home), page.folder),
             style=relative(root / "style.css", page.folder),
+            script=relative(root / "live.js", page.folder) if figures else "",
             contents=[(title_of(file), relative(page_name(file), root)) for file in listed],
             sections=[(title, name) for level, title, name in page.headings if level == 2],
             body=body,
         )
         target.write_text(text, encoding="utf-8")
+        shelf = out / page.shelf.relative_to(root)
+        for name, data in page.pictures.items():
+            shelf.mkdir(parents=True, exist_ok=True)
+            (shelf / name).write_bytes(data)
+        for picture in sorted(drawn.glob("*.webp")) if drawn else []:
+            shutil.copyfile(picture, shelf / picture.name)
         written.append((target, page.linked))
     return written
 
 
-def build_all(out, root=ROOT):
+def build_all(out, root=ROOT, live=None):
     """Write the contents page, the notebooks, and every file that they link to."""
     todo = [root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
     done, pages = set(), []
     while todo:
-        written = build(todo, out, root)
+        written = build(todo, out, root, live)
         done.update(todo)
         pages += [target for target, _ in written]
         todo = sorted({path for _, linked in written for path in linked} - done)
@@ -260,16 +311,24 @@ def main(arguments=None):
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="default: everything")
     where = ROOT / "build" / "site"
     parser.add_argument("--out", type=Path, default=where, help="default: build/site")
+    jobs = "processes that draw pictures (default: one a core)"
+    parser.add_argument("--jobs", type=int, help=jobs)
     options = parser.parse_args(arguments)
+    paths = [path.resolve() for path in options.paths]
+    notebooks = [path for path in paths if path.suffix == ".ipynb"]
     try:
-        if options.paths:
-            paths = [path.resolve() for path in options.paths]
-            pages = [page for page, _ in build(paths, options.out)]
+        if paths:
+            live = live_pictures.drawn_before(notebooks)
+            pages = [page for page, _ in build(paths, options.out, live=live)]
         else:
-            pages = build_all(options.out)
-    except SiteProblem as problem:
+            notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+            live = live_pictures.pictures(notebooks, options.jobs)
+            pages = build_all(options.out, live=live)
+    except (SiteProblem, live_pictures.StalePictures) as problem:
         print(problem, file=sys.stderr)
         return 1
+    for path in live_pictures.folders(notebooks).keys() - live.keys():
+        print(f"{path.name}: its controls are left out, make site draws their pictures")
     print(f"{len(pages)} pages. Open {pages[0].resolve()}")
     return 0
 

@@ -32,7 +32,6 @@ on any machine. One thread each.
 import hashlib
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -46,9 +45,10 @@ import numpy as np  # noqa: E402
 import study  # noqa: E402
 from study import MILLION  # noqa: E402
 
-from rrnn.blas import kernels, one_blas_thread  # noqa: E402
+from rrnn.blas import one_blas_thread  # noqa: E402
 from rrnn.checkpoints import load_checkpoint, replacing, save_checkpoint  # noqa: E402
 from rrnn.core import RelationalMemoryCore  # noqa: E402
+from rrnn.experiments import versions  # noqa: E402
 from rrnn.lstm import LSTM  # noqa: E402
 from rrnn.tasks import NthFarthest  # noqa: E402
 from rrnn.training import Run, evaluate  # noqa: E402
@@ -199,8 +199,7 @@ def climb(name, spec, folder, deadline=None):
     record = {
         "run": spec, "parameters": model.flat.size, **more(),
         "sha256": hashlib.sha256(model.flat.tobytes()).hexdigest(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__,
-                     "machine": platform.machine(), "blas": kernels()},
+        "versions": versions(),
     }  # fmt: skip
     if name.startswith(("summit", "direct")) or name.endswith("seed1"):
         save_checkpoint(folder / f"{name}.npz", model)

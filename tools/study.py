@@ -2,6 +2,7 @@
 array of jobs, and made on where they stopped. run_climb.py and run_tasks.py are the tools."""
 
 import argparse
+import functools
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -49,10 +50,11 @@ def show(runs, records, under_way, describe):
     print(f"{hours:.1f} processor hours in all")
 
 
-def main(doc, plan, make, under_way, describe):
+def main(doc, plan, make, under_way, describe, data=None):
     """The command line of a study; returns the exit status. plan(records) gives {name: run} of all
     runs that can be made, given the records there are, make(name, run, folder, deadline) the record
-    of a run, or None if there is more to do; under_way(folder, name) what is to be said of it."""
+    of a run, or None if there is more to do; under_way(folder, name) what is to be said of it. data
+    says what folder a study needs that reads one, which make then gets as data=..."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +66,13 @@ def main(doc, plan, make, under_way, describe):
     parser.add_argument("--tasks", type=int, default=1, help="share the runs among so many jobs")
     parser.add_argument("--task", type=int, default=0, help="and make this job's share")
     parser.add_argument("--folder", type=Path, default=WORK, metavar="DIR", help="work here")
+    if data:
+        parser.add_argument("--data", type=Path, metavar="DIR", help=data)
     options = parser.parse_args()
+    if data and not options.list:
+        if options.data is None:
+            parser.error(f"--data DIR is needed: {data}")
+        make = functools.partial(make, data=options.data.resolve())
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
 

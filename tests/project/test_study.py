@@ -3,9 +3,17 @@
 import json
 
 import pytest
+import run_babi
 import run_climb
 import run_tasks
 import study
+from notebook_files import ROOT
+
+from rrnn.checkpoints import load_checkpoint
+from rrnn.tasks import BabiQA
+from rrnn.training import score_on
+
+STORIES = str(ROOT / "tests" / "fixtures" / "babi")
 
 TINY = ["LSTM", {"hidden_size": 4}]
 
@@ -89,3 +97,62 @@ def test_the_tasks_take_the_rate_with_the_lowest_loss(capsys):
     assert {run["train"]["learning_rate"] for run in reported.values()} == {2e-3}
     study.show(reported, {}, lambda name: None, run_tasks.describe)
     assert "0 done, 0 running, 10 to do; 0.0 processor hours" in capsys.readouterr().out
+
+
+def babi(**change):
+    run = {"size": "en", "number": 1, "model": "lstm_norm", "steps": 80, "batch_size": 8,
+           "learning_rate": 1e-2, "seed": 1}  # fmt: skip
+    return run | change
+
+
+def test_a_run_on_stories_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    (tmp_path / "whole").mkdir()
+    whole = run_babi.make("a", babi(), tmp_path / "whole", data=STORIES)
+    clock = iter([0, *[0] * 9, 100, *[0] * 99])
+    monkeypatch.setattr(run_babi.time, "time", lambda: next(clock))
+    assert run_babi.make("a", babi(), tmp_path, 50, data=STORIES) is None
+    assert run_babi.under_way(tmp_path, "a")[0].startswith("20 steps")
+    parted = run_babi.make("a", babi(), tmp_path, 50, data=STORIES)
+    clockless = [look[:2] + look[3:] for look in whole["looks"]]
+    assert [look[:2] + look[3:] for look in parted["looks"]] == clockless and len(clockless) == 40
+    assert parted["sha256"] == whole["sha256"] and parted["test"] == whole["test"]
+    assert study.load(tmp_path, "a") == json.loads(json.dumps(parted))
+    assert not list(tmp_path.glob("*.part*")) and STORIES not in json.dumps(parted)
+    # the weights are those that knew most of the questions for tuning
+    model, _ = load_checkpoint(tmp_path / "a.npz")
+    known = score_on(model, BabiQA(STORIES, 1).tuning)["accuracy"]
+    assert known == pytest.approx(max(look[4] for look in whole["looks"]), abs=1e-5)
+
+
+def test_the_stories_take_the_rate_that_knows_most_of_the_questions_for_tuning():
+    records = {
+        run_babi.name_of("en", number, "core", f"search_{rate:g}"): {
+            "looks": [[1, 1, 0, 0, 0.9 - abs(rate - 2e-3)], [2, 2, 0, 0, 0.1]]
+        }
+        for rate in run_babi.RATES
+        for number in run_babi.SEARCH
+    }
+    assert run_babi.best_rate(records, "en", "core") == 2e-3
+    assert run_babi.best_rate(records, "en-10k", "core") is None
+    planned = run_babi.plan(records)
+    reported = [run for name, run in planned.items() if "search" not in name]
+    assert len(reported) == 60 and {run["learning_rate"] for run in reported} == {2e-3}
+    assert len(planned) == 60 + 2 * 3 * 5 * 4
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 6), (78, 2)])
+def test_models_that_read_stories_have_as_many_parameters(inputs, outputs):
+    sizes = []
+    for model in run_babi.MODELS:
+        kind, arguments = run_babi.sizes_of(model, inputs, outputs)
+        made = run_babi.experiments.MODELS[kind](inputs, output_size=outputs, **arguments)
+        sizes.append(made.flat.size)
+    assert max(sizes) / min(sizes) < 1.05
+
+
+def test_the_stories_need_a_folder(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["run_babi.py"])
+    data = "the folder with the stories"
+    with pytest.raises(SystemExit):
+        study.main("", run_babi.plan, run_babi.make, run_babi.under_way, run_babi.describe, data)
+    assert "--data DIR is needed: the folder with the stories" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from models import lstm
 from task_checks import drawn, quick, sample
 from test_base import STORIES
 
+from rrnn.checkpoints import CheckpointError
 from rrnn.tasks import BabiQA
 from rrnn.training import evaluate, score_on, train
 
@@ -180,6 +181,20 @@ def test_questions_are_drawn_equally_often():
     sets = task.sets(3000, rng)
     assert sorted(len(batch.inputs[0]) for batch in sets) == sorted(lengths)
     assert sum(len(batch.inputs) for batch in sets) == 3000
+
+
+def test_a_run_goes_on_with_the_same_stories_elsewhere(tmp_path):
+    here, there = folder(tmp_path), tmp_path / "there"
+    there.mkdir()
+    tasks = BabiQA(here, 3), BabiQA(folder(there), 3)
+    model = lstm(input_size=tasks[0].input_size, output_size=tasks[0].output_size)
+    for task in tasks:
+        train(model, task, 3, checkpoint=tmp_path / "run.npz", progress=False)
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    other = BabiQA(folder(changed, TRAIN.replace("Mary took", "John took")), 3)
+    with pytest.raises(CheckpointError, match="is of another run"):
+        train(model, other, 3, checkpoint=tmp_path / "run.npz", progress=False)
 
 
 def test_a_score_weighs_each_question_alike():
