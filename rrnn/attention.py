@@ -3,6 +3,7 @@ rrnn/layers.py."""
 
 import numpy as np
 
+from rrnn.checks import Whole, checked
 from rrnn.layers import Layer, ones, rows
 
 
@@ -11,8 +12,13 @@ class Attention(Layer):
     (num_queries, batch, size), k and v (num_rows, batch, size). mask (num_queries, num_rows) is 0
     where a query may not look, else 1. Taught in notebook 01."""
 
-    def __init__(self, size, num_heads, num_queries, num_rows, mask=None):
+    @checked
+    def __init__(self, size: Whole(), num_heads: Whole(), num_queries: Whole(),
+                 num_rows: Whole(), mask=None):  # fmt: skip
         super().__init__()
+        if size % num_heads:
+            got = f"got size {size}, num_heads {num_heads}"
+            raise ValueError(f"size must be a multiple of num_heads, {got}")
         self.size, self.num_heads, self.mask = size, num_heads, mask
         self.num_queries, self.num_rows = num_queries, num_rows
         self.scale = (size // num_heads) ** -0.5

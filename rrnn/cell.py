@@ -17,7 +17,8 @@ class GatedMemory(Layer):
     [M; p] W_v) W_o, u = tanh(a W_update + b_update), g = sigmoid([a : p] W_gate + b_gate),
     M' = g * u + (1 - g) * M. Taught in notebook 03."""
 
-    def __init__(self, num_slots, size, num_heads):
+    @checked
+    def __init__(self, num_slots: Whole(), size: Whole(), num_heads: Whole()):
         super().__init__()
         N, S = self.num_slots, self.size = num_slots, size
         self.q, self.o = Product("q", S, S, N), Product("o", S, S, N)

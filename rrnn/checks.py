@@ -122,6 +122,15 @@ class Folder(NamedTuple):
         return os.fspath(value)
 
 
+class FilePath(NamedTuple):
+    """The path of a file that may be there or not."""
+
+    def __call__(self, name, value):
+        if not isinstance(value, (str, os.PathLike)):
+            raise TypeError(f"{name} must be the path of a file, got {value!r}")
+        return value
+
+
 class Rng(NamedTuple):
     """A numpy.random.Generator."""
 

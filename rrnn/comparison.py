@@ -35,6 +35,9 @@ class Comparison:
     strict = 1 - 0.05 / (len(tasks) * len(pairs) * len(budgets))
 
     def __init__(self, records):
+        if not isinstance(records, dict):
+            right = "a dict {name: record}, such as load_records gives"
+            raise TypeError(f"records must be {right}, got {records!r}")
         found = {name: name.rpartition("_seed")[0] for name in records}
         self.runs = {
             (task, model): [records[name] for name in found if found[name] == f"{task}_{model}"]

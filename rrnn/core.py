@@ -40,7 +40,9 @@ class Block(Layer):
     first num_queries of Z; mask says which rows they may look at. Taught in
     notebook 02."""
 
-    def __init__(self, size, num_heads, num_queries, num_rows, mlp, *, qkv_norm, mask, number=""):
+    @checked
+    def __init__(self, size: Whole(), num_heads: Whole(), num_queries: Whole(), num_rows: Whole(),
+                 mlp, *, qkv_norm: OneOf(True, False), mask, number=""):  # fmt: skip
         super().__init__()
         self.size, self.num_queries, self.num_rows = size, num_queries, num_rows
         self.qkv = MemoryLinear(f"qkv{number}", size, 3 * size, num_rows, parts=3)

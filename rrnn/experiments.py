@@ -1,6 +1,7 @@
 """Experiments as data: runs on any executor, and their records (notebooks 07, 09)."""
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -85,14 +86,35 @@ def as_data(name, experiment):
     if missing or unknown:
         more = f"has more than it may: {sorted(unknown)}"
         raise ValueError(f"{where} lacks {sorted(missing)} or {more}")
-    if not {"steps", "seed"} <= set(experiment["train"]):
-        raise ValueError(f"{where}['train'] must give steps and seed, got {experiment['train']!r}")
+    if set(name) & {*"/\\"}:
+        raise ValueError(f"experiments must have names without / and \\, got {name!r}")
     try:
         plain = json.loads(json.dumps(experiment))
     except TypeError as error:
         raise TypeError(f"{where} must be data that JSON can hold: {error}") from None
+    check_form(where, plain)
     make(plain)  # what cannot be made fails here, not in an hour
     return plain
+
+
+def check_form(where, experiment):
+    """The right lists and dicts at the right places."""
+    pair, triple = (str, dict), (str, dict, (int, float))
+    stages, given = experiment.get("curriculum", []), experiment["train"]
+    stages = stages if isinstance(stages, list) else [stages]
+    parts = [(what, experiment[what], pair) for what in ("task", "model")]
+    for what, part, kinds in parts + [("curriculum", stage, triple) for stage in stages]:
+        fits = isinstance(part, list) and len(part) == len(kinds)
+        if not (fits and all(map(isinstance, part, kinds))):
+            form = "(class name, arguments)"
+            if kinds is triple:
+                form = "a list of (class name, arguments, score to move on at)"
+            raise TypeError(f"{where}[{what!r}] must be {form}, got {part!r}")
+    ours = {"model", "task", "curriculum", "checkpoint", "progress"}
+    allowed = inspect.signature(train).parameters.keys() - ours
+    if not isinstance(given, dict) or not {"steps", "seed"} <= given.keys() <= allowed:
+        right = f"steps and seed, and may give {sorted(allowed - {'steps', 'seed'})}"
+        raise ValueError(f"{where}['train'] must give {right}, got {given!r}")
 
 
 def make(experiment):

@@ -5,6 +5,7 @@ The house rules are those of rrnn/layers.py.
 
 import numpy as np
 
+from rrnn.checks import Number, Whole, checked
 from rrnn.layers import Layer, Parameter, constant, glorot, ones, rows
 
 from rrnn.layers import sigmoid_in_place, split, sums  # isort: skip
@@ -18,7 +19,11 @@ class Gates(Layer):
 
     shared = True
 
-    def __init__(self, size, width, num_slots, input_bias, forget_bias):
+    @checked
+    def __init__(self, size: Whole(), width: Whole(), num_slots: Whole(),
+                 input_bias: Number(finite=False), forget_bias: Number(finite=False)):  # fmt: skip
+        if width not in (1, size):
+            raise ValueError(f"width must be 1 or size = {size}, got {width}")
         shape = (size, 2 * width)
         super().__init__(
             Wx=Parameter("W_gx", shape, glorot(2)), Wm=Parameter("W_gm", shape, glorot(2)),
@@ -127,7 +132,8 @@ class SlotGate(Layer):
     memory beside an LSTM: a is what the slots attended to, p the input (steps, batch, size).
     Taught in notebook 03."""
 
-    def __init__(self, size, num_slots):
+    @checked
+    def __init__(self, size: Whole(), num_slots: Whole()):
         super().__init__(
             W=Parameter("W_gate", (2 * size, size), glorot()),
             b=Parameter("b_gate", (size,), constant(0)),

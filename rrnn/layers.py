@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rrnn.checks import floats
+from rrnn.checks import OrNone, Whole, Wholes, checked, floats
 from rrnn.reference import EPSILON, glorot_uniform
 
 
@@ -155,7 +155,9 @@ class Product(Layer):
 class Linear(Product):
     """y = x W + b. Taught in notebook 02."""
 
-    def __init__(self, name, fan_in, fan_out, num_rows=None, *, parts=1):
+    @checked
+    def __init__(self, name, fan_in: Whole(), fan_out: Whole(), num_rows: OrNone(Whole()) = None, *,
+                 parts: Whole() = 1):  # fmt: skip
         b = Parameter(f"b_{name}", (fan_out,), constant(0))
         super().__init__(name, fan_in, fan_out, num_rows, parts=parts, b=b)
 
@@ -215,7 +217,8 @@ class LayerNorm(Layer):
     notebook 02.
     """
 
-    def __init__(self, name, size, num_rows, linear=None, first_shift=None):
+    @checked
+    def __init__(self, name, size: Whole(), num_rows: Whole(), linear=None, first_shift=None):
         g = Parameter(f"g_{name}", (size,), constant(1))
         first_shift = first_shift or constant(0)
         super().__init__(g=g, beta=Parameter(f"beta_{name}", (size,), first_shift))
@@ -279,8 +282,11 @@ class MLP(Layer):
     """Linear layers of these names, from sizes[0] columns to sizes[1] and so on, a ReLU after all
     but the last. Taught in notebook 02."""
 
-    def __init__(self, names, sizes, num_rows=None):
+    @checked
+    def __init__(self, names, sizes: Wholes(), num_rows: OrNone(Whole()) = None):
         super().__init__()
+        if len(sizes) != len(names) + 1:
+            raise ValueError(f"sizes must be one more than the names {names!r}, got {sizes}")
         pairs = zip(sizes, sizes[1:], strict=False)
         self.layers = [Linear(n, a, b, num_rows) for n, (a, b) in zip(names, pairs, strict=True)]
 

@@ -32,7 +32,8 @@ class LSTMLayer(Layer):
     a fifth longer. Taught in notebook 05.
     """
 
-    def __init__(self, input_size, size):
+    @checked
+    def __init__(self, input_size: Whole(), size: Whole()):
         square = glorot(4, lambda shape, rng: orthogonal(shape[0], rng))
         super().__init__(
             Wx=Parameter("W_x", (input_size, 4 * size), glorot(4)),
@@ -116,7 +117,8 @@ class NormedLSTMLayer(Layer):
     being their bias, and h' = o * tanh(LN(c')) (Ba, Kiros and Hinton, 2016, who have two layer
     norms for z, one for each product)."""
 
-    def __init__(self, input_size, size):
+    @checked
+    def __init__(self, input_size: Whole(), size: Whole()):
         square = glorot(4, lambda shape, rng: orthogonal(shape[0], rng))
         super().__init__(
             Wx=Parameter("W_x", (input_size, 4 * size), glorot(4)),

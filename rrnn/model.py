@@ -174,6 +174,7 @@ class Model(Parameters):
         """Multiplications and additions, in pairs, of all matrix products of one example that is
         read in so many steps and asked at the last `answers` of them; the way back needs about
         twice as many."""
+        steps, answers = Whole()("steps", steps), Whole()("answers", answers)
         readout = walk([self.readout])
         each = sum(x.operations() * x.uses for x in self.layers if x not in readout)
         return steps * round(each) + answers * sum(layer.operations() for layer in readout)

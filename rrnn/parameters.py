@@ -52,15 +52,16 @@ class Parameters:
         if len(self.shapes) < len(own):
             raise ValueError("two layers name the same parameter")
         size = sum(int(np.prod(shape)) for shape in self.shapes.values())
-        self.vector, self.grad = np.zeros((2, size), self.dtype)
-        self.views, grads = Views(self.vector, self.shapes), Views(self.grad, self.shapes)
+        vector, grad = np.zeros((2, size), self.dtype)
+        start = None if first_memory is None else first_memory.astype(self.dtype)
+        views, grads = Views(vector, self.shapes), Views(grad, self.shapes)
+        vars(self).update(vector=vector, grad=grad, views=views, start=start)
         rng = np.random.default_rng(self.seed)
         for layer, attribute, (name, shape, first) in own:
             self.params[name][:] = first(shape, rng)
             views = {attribute: self.params[name], "d" + attribute: grads[name]}
             vars(layer).update(views)
             layer.views = {*layer.views, *views}
-        self.start = None if first_memory is None else first_memory.astype(self.dtype)
         self.memory, self.sizes = np.empty(0, self.dtype), None
         self.at_work = threading.RLock()  # the layers' arrays serve one call at a time
         self.in_training = threading.Lock()
@@ -108,8 +109,9 @@ class Parameters:
 
     def __setattr__(self, name, value):
         """What holds the parameters is not exchanged: other attributes are views of it."""
-        if name in ("vector", "grad", "views", "start") and "at_work" in vars(self):
-            raise AttributeError(f"{name} must stay as it is: assign to flat, params, first_memory")
+        if name in ("vector", "grad", "views", "start"):
+            others = "assign to flat, params or first_memory"
+            raise AttributeError(f"{name} must stay as it is: {others}")
         super().__setattr__(name, value)
 
     def arrays(self, steps, batch):

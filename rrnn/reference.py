@@ -52,7 +52,8 @@ def layer_norm(x, gain, bias):
     n = wide / top
     n = n - n.mean(axis=-1, keepdims=True)
     variance = (n**2).mean(axis=-1, keepdims=True)
-    y = gain * n / np.sqrt(variance + EPSILON / top / top) + bias
+    least = np.maximum(EPSILON / top / top, 1e-300)  # also where one huge number fills a row
+    y = gain * n / np.sqrt(variance + least) + bias
     return y.astype(np.result_type(x, gain, bias))
 
 
@@ -152,7 +153,11 @@ def core_step(x, M, params, num_heads, forget_bias=1.0, input_bias=0.0):
     """The next memory of the relational memory core, (slots, S), for one example: x (input_size,),
     M (slots, S); eqs. (2), (4), (5), (7) with two MLP layers and gates of one number each (W_gx
     (S, 2 S)) or one for a whole slot (W_gx (S, 2)). Taught in notebook 02."""
-    P, slots = params, len(M)
+    P, names = params, ("in", "qkv", "mlp1", "mlp2", "gx", "gm")
+    if missing := [f"W_{name}" for name in names if f"W_{name}" not in P]:
+        raise ValueError(f"params must be those of a core with two MLP layers, lacks {missing}")
+    x, M = floats("x", x, (len(P["W_in"]),)), floats("M", M, ("slots", len(P["W_gm"])))
+    slots = len(M)
     p = x @ P["W_in"] + P["b_in"]
     Z = np.vstack([M, p])
     qkv = layer_norm(Z @ P["W_qkv"] + P["b_qkv"], P["g_qkv"], P["beta_qkv"])

@@ -170,10 +170,10 @@ class Page(IPythonRenderer):
         shelf, live = relative(self.shelf, self.folder), output.metadata.get("live")
         parts = {"src": f"{shelf}/{name}", "size": size, "alt": facts.get("alt", ""), "live": live}
         if live:
-            state = ",".join(str(control["start"]) for control in live["controls"])
-            drawn = {state: [name, *size, parts["alt"]], **live["pictures"]}
+            start = [control["start"] for control in live["controls"]]
+            drawn = {",".join(map(str, start)): [name, *size, parts["alt"]], **live["pictures"]}
             texts = [control["texts"] for control in live["controls"]]
-            parts["data"] = {"shelf": shelf, "texts": texts, "pictures": drawn}
+            parts["data"] = {"shelf": shelf, "start": start, "texts": texts, "pictures": drawn}
         return Markup(template("figure.html").render(parts))
 
     def markdown(self, text):

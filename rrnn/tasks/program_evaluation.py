@@ -165,6 +165,8 @@ class ProgramEvaluation(Task):
         """The answer to a text, as a string."""
         if self._operations:
             return str(self._steps(text)[-1][-1])
+        if not re.fullmatch(r"\d+", text) or len(text) > self.length:
+            raise ValueError(f"inputs must hold texts of {self!r}, got {text!r}")
         return {"copy": text, "reverse": text[::-1], "double": text + text}[self.kind]
 
     def solve(self, inputs):

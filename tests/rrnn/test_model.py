@@ -13,7 +13,6 @@ from models import (
     lstm,
     make,
     make_batch,
-    own_memory,
     sequence,
     shake,
 )
@@ -249,25 +248,6 @@ def test_results_depend_on_no_earlier_call(variant):
 
 
 # --- Threads ---------------------------------------------------------------------------------
-@each_model
-def test_one_model_in_four_threads(name):
-    """As in one: outputs, traces, gradients and metrics of batches of different lengths."""
-    model = own_memory(shake(MODELS[name]()))
-    batches = [make_batch(seed=seed, examples=2 + seed, time=3 + seed % 3) for seed in range(4)]
-
-    def call(batch):
-        found = {f"trace {key}": array for key, array in model.trace(batch.inputs).items()}
-        states = model.forward(batch.inputs, return_state=True)
-        found |= {f"forward {i}": array for i, array in enumerate(states)}
-        loss, found["flat"], _ = model.loss_and_flat(batch)
-        return found | {"loss": loss, "metrics": model.metrics(batch)["loss"]}
-
-    alone = [call(batch) for batch in batches]
-    with ThreadPoolExecutor(4) as threads:
-        for found, right in zip(threads.map(call, 10 * batches), 10 * alone, strict=True):
-            assert_same(found, right, "in a thread")
-
-
 def test_one_memory_in_four_threads():
     part = RelationalMemory(3, 4, 2, seed=1, dtype=np.float64)
     given = [(sequence(n, 3, size=4), sequence(n, 1, size=4)[:, 0]) for n in (1, 2, 3, 4)]

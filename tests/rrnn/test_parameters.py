@@ -4,6 +4,7 @@ through, and copies are whole."""
 import copy
 import itertools
 import pickle
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from models import (
     MODELS,
     assert_same,
     each_model,
+    each_variant,
     everything,
+    make,
     own_memory,
     sequence,
     shake,
@@ -110,23 +113,73 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("write", WAYS)
-@each_model
-def test_what_is_assigned_is_written_through(name, write, tmp_path):
-    """Everywhere: into outputs, gradients, workers, copies, checkpoints, and Adam's vector."""
-    model, right, inputs = own_memory(MODELS[name]()), own_memory(MODELS[name]()), sequence()
+@each_variant
+def test_what_is_assigned_is_written_through(variant, tmp_path):
+    """In every way, and everywhere: into outputs, gradients, workers, copies, checkpoints, and
+    Adam's vector."""
+    model, right, inputs = own_memory(make(variant)), own_memory(make(variant)), sequence()
     everything(model, inputs)
-    adam = Adam(model.flat)
-    numbers = np.random.default_rng(8).normal(size=model.flat.size)
-    write(model, numbers)
-    right.flat[:] = numbers
+    adam, rng = Adam(model.flat), np.random.default_rng(8)
+    for write in WAYS:
+        numbers = rng.normal(size=model.flat.size)
+        write(model, numbers)
+        right.flat[:] = numbers
+        expected = everything(right, inputs)
+        assert_same(everything(model, inputs), expected, write.__name__)
+        assert_same(dict(model.params), dict(Views(model.flat, model.shapes)))
     for how in COPIES.values():
-        twin = how(model, tmp_path / "model.npz")
-        assert_same(everything(twin, inputs), everything(right, inputs))
+        assert_same(everything(how(model, tmp_path / "model.npz"), inputs), expected)
     adam.step(numbers)
     assert adam.flat is model.flat
     np.testing.assert_allclose(model.flat, numbers - 1e-3 * np.sign(numbers), atol=1e-6)
     assert_same(dict(model.params), dict(Views(model.flat, model.shapes)))
+
+
+def holders(model):
+    """(owner, attribute) of all that holds the parameters, their gradients or the first memory, in
+    the model and in its layers."""
+    kept = [model.flat, model.grad]
+    kept += [model.first_memory] if hasattr(model, "first_memory") else []
+    for owner in (model, *model.layers):
+        for name, value in vars(owner).items():
+            arrays = value.values() if isinstance(value, Mapping) else [value]
+            arrays = [array for array in arrays if isinstance(array, np.ndarray)]
+            if any(np.shares_memory(array, one) for array in arrays for one in kept):
+                yield owner, name
+
+
+@each_variant
+def test_every_attribute_that_holds_weights(variant, tmp_path):
+    """What is assigned to it is used everywhere, or the assignment is refused."""
+    model, rng, inputs = shake(make(variant)), np.random.default_rng(8), sequence()
+    written = []
+    for owner, name in holders(model):
+        before, value = model.flat.copy(), getattr(owner, name)
+        if owner is model:
+            with pytest.raises(AttributeError, match=f"{name} must stay as it is: assign to flat"):
+                setattr(owner, name, np.copy(value))
+        else:
+            numbers = rng.normal(size=value.shape)
+            setattr(owner, name, numbers)
+            assert getattr(owner, name) is value and (value == numbers).all()
+            written.append(name)
+        assert np.array_equal(model.flat, before) == (owner is model or name.startswith("d"))
+    assert len(written) == 2 * len(model.shapes)
+    right = own_memory(make(variant))
+    own_memory(model)
+    right.flat = model.flat
+    expected = everything(right, inputs)
+    for how in ("itself", "pickle"):
+        found = everything(COPIES[how](model, tmp_path / "model.npz"), inputs)
+        assert_same(found, expected, how)
+    layer = model.readout.layers[-1]
+    layer.W *= 2  # in place, too
+    right.params["W_out"] *= 2
+    assert_same(everything(model, inputs), everything(right, inputs))
+    for value, words in ((layer.W[0], "axes"), (None, "real"), (layer.W * np.nan, "finite")):
+        with pytest.raises((ValueError, TypeError), match=f"^W must .*{words}"):
+            layer.W = value
+    assert_same(everything(model, inputs), everything(right, inputs))
 
 
 @pytest.mark.parametrize("in_place", [False, True])

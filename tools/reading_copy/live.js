@@ -3,11 +3,10 @@
 
 for (const figure of document.querySelectorAll("figure.live")) {
   // pictures: the positions of the controls, such as "0,2" -> [file, width, height, words]
-  const { shelf, texts, pictures } = JSON.parse(figure.dataset.live);
+  const { shelf, start, texts, pictures } = JSON.parse(figure.dataset.live);
   const [image, words, note] = ["img", "figcaption", ".note"].map((part) => figure.querySelector(part));
   const controls = [...figure.querySelectorAll("input, select")];
   const names = [...figure.querySelectorAll("label span")].map((name) => name.textContent);
-  const start = Object.keys(pictures)[0].split(",").map(Number);
   const rule = note?.textContent;
   let moved = null;
 

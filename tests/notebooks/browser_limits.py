@@ -1,0 +1,45 @@
+"""What the Python of the online site (Pyodide) cannot do, and so must not be needed by a notebook:
+no threads, no processes, no clock of a thread, and not all of the standard library."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYODIDE = json.loads((ROOT / "tests/fixtures/pyodide.json").read_text(encoding="utf-8"))
+# The first cell of a notebook that is to run within the limits.
+CELL = f"""\
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+import browser_limits
+browser_limits.restrict()
+"""
+
+
+def restrict():
+    """From now on this process refuses what Pyodide refuses, in its words. A kernel has started the
+    threads that it needs before its first cell."""
+
+    def refuse(error, *words):
+        def refused(*args, **kwargs):
+            raise error(*words)
+
+        return refused
+
+    # concurrent.futures, multiprocessing and tqdm start their threads and processes with these
+    threading.Thread.start = refuse(RuntimeError, "can't start new thread")
+    subprocess.Popen.__init__ = refuse(OSError, 138, "emscripten does not support processes.")
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
+        if hasattr(os, name):
+            setattr(os, name, refuse(OSError, 52, "Function not implemented"))
+    for module, name in ((time, "thread_time"), (time, "thread_time_ns"), (os, "sched_getaffinity"),
+                         (os, "sched_setaffinity")):  # fmt: skip
+        if hasattr(module, name):
+            delattr(module, name)
+    os.cpu_count = lambda: PYODIDE["cores"]
+    for name in ("_multiprocessing", *PYODIDE["lacks"]):
+        sys.modules[name] = None  # an import fails

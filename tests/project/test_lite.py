@@ -1,0 +1,124 @@
+"""The online site, as far as it can be tested without a network: all that is imported is there in
+the browser, and the notebooks run within its limits (tests/notebooks/browser_limits.py).
+
+The notebooks in QUICK run here. `make browser` runs all of them within the limits, when it draws
+the pictures of the copy for reading."""
+
+import re
+import sys
+import tomllib
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
+
+import build_lite
+import nbformat
+import pytest
+from browser_limits import CELL, PYODIDE
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
+from notebook_files import NOTEBOOKS, ROOT, notebook_paths
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from rebuild_notebooks import execute
+from test_house import HELPERS, ROOMS, imported
+
+QUICK = ("01", "02", "03", "04", "10")
+KERNEL = {"IPython"}  # what the kernel of the site brings
+BROWSER = {"sys_platform": "emscripten", "platform_system": "Emscripten", "os_name": "posix",
+           "python_version": ".".join(PYODIDE["python"].split(".")[:2]),
+           "platform_python_implementation": "CPython", "extra": ""}  # fmt: skip
+FETCHED = build_lite.PACKAGES.removeprefix("%pip install -q ").split()
+
+
+def missing_modules(names):
+    """Those of the modules that a notebook could not import in the browser."""
+    there = {*sys.stdlib_module_names} - {*PYODIDE["lacks"]} | KERNEL | {"rrnn", "rrnn_helpers"}
+    return sorted({*names} - there - {*FETCHED})
+
+
+def missing_packages(name, done=()):
+    """Those of a package and all that it needs that Pyodide neither ships nor can fetch: it fetches
+    wheels of Python files alone."""
+    name = canonicalize_name(name)
+    if name in PYODIDE["packages"] or name in done:
+        return set()
+    try:
+        package = metadata.distribution(name)
+    except PackageNotFoundError:
+        return {name}
+    if not re.search("^Tag: (py2\\.)?py3-none-any$", package.read_text("WHEEL"), re.MULTILINE):
+        return {name}
+    needs = [Requirement(text) for text in package.requires or []]
+    needs = [need.name for need in needs if not need.marker or need.marker.evaluate(BROWSER)]
+    return set().union(*(missing_packages(need, (*done, name)) for need in needs))
+
+
+def test_every_import_is_there_in_the_browser():
+    paths = [*ROOMS, HELPERS, *notebook_paths()]
+    names = {name[0] for path in paths for name in imported(path)}
+    assert {"numpy", "scipy", "ipywidgets", "IPython"} <= names
+    assert missing_modules(names) == []
+    faults = ["torch", "tkinter", "yaml", "rrnn", "json"]
+    assert missing_modules(faults) == ["tkinter", "torch", "yaml"]
+
+
+def test_every_package_is_shipped_or_of_python_files_alone():
+    assert {package: missing_packages(package) for package in FETCHED} == dict.fromkeys(
+        FETCHED, set()
+    )
+    assert "ipywidgets" not in PYODIDE["packages"]  # it is fetched, with what it needs
+    # a wheel with a library, a package that needs one, and none at all
+    assert missing_packages("debugpy") == {"debugpy"}
+    assert "debugpy" in missing_packages("ipykernel")
+    assert missing_packages("none-such") == {"none-such"}
+
+
+def test_what_pyodide_ships_is_new_enough():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = {need.name: need for need in map(Requirement, project["dependencies"])}
+    shipped = {name: PYODIDE["packages"].get(name) for name in needs}
+    checked = {name for name, version in shipped.items() if version}
+    assert {"numpy", "scipy", "matplotlib", "tqdm", "threadpoolctl"} <= checked
+    old = {name for name in checked if not needs[name].specifier.contains(shipped[name])}
+    assert not old and not Requirement("numpy>=99").specifier.contains(shipped["numpy"])
+    assert PYODIDE["python"].split(".") >= project["requires-python"].removeprefix(">=").split(".")
+
+
+def test_the_pinned_pyodide_is_that_of_the_kernel():
+    try:
+        kernel = metadata.version("jupyterlite-pyodide-kernel")
+    except PackageNotFoundError:
+        pytest.skip("make lite installs the kernel")
+    assert kernel == PYODIDE["kernel"], "run python tests/make_pyodide_fixture.py"
+
+
+def run(codes, folder):
+    cells = [new_code_cell(code) for code in (CELL, *codes)]
+    execute(new_notebook(cells=cells), folder)
+
+
+@pytest.mark.parametrize("number", QUICK)
+def test_a_notebook_runs_within_the_limits_of_the_browser(number):
+    [path] = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    run([cell.source for cell in cells if cell.cell_type == "code"], NOTEBOOKS)
+
+
+REFUSED = {
+    "thread": "import threading\nthreading.Thread(target=print).start()",
+    "pool": "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(print).result()",
+    "process": "import subprocess\nsubprocess.run(['true'])",
+    "fork": "import os\nos.fork()",
+    "time.thread_time": "import time\ntime.thread_time()",
+    "os.sched_getaffinity": "import os\nos.sched_getaffinity(0)",
+    "multiprocessing": "from multiprocessing import Pool\nPool(1)",
+    "library": "import tkinter",
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_browser_refuses_is_refused(what, tmp_path):
+    said = {"pool": PYODIDE["refuses"]["thread"], "library": "ModuleNotFoundError"}
+    words = said.get(what) or PYODIDE["refuses"][what]
+    with pytest.raises(CellExecutionError, match=re.escape(words.split("'")[0].split(":")[0])):
+        run([REFUSED[what]], tmp_path)
