@@ -35,7 +35,7 @@ from rrnn.cell import GatedMemory, RelationalMemory, RelationalRNN, RelationalRN
 # 04: tasks
 from rrnn.model import Batch  # isort: skip
 from rrnn.tasks import NthFarthest, ObjectTracking, PairMatching  # isort: skip
-from rrnn.tasks import BabiQA, ProgramEvaluation, Sorting, StoryQA  # isort: skip
+from rrnn.tasks import BabiQA, CharacterText, ProgramEvaluation, Sorting, StoryQA  # isort: skip
 
 # 05: the opponent
 from rrnn.lstm import LSTM, LSTMLayer  # isort: skip
@@ -59,9 +59,9 @@ __all__ = [
     "softmax", "sigmoid", "layer_norm", "glorot_uniform", "scaled_dot_product_attention",
     "multi_head_attention", "check_gradients", "core_step", "Attention", "LayerNorm", "Linear",
     "MLP", "Residual", "Gates", "Block", "RelationalMemoryCore", "SlotGate", "GatedMemory",
-    "RelationalMemory", "RelationalRNN", "RelationalRNNCell", "BabiQA", "Batch", "NthFarthest",
-    "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA", "LSTM",
-    "LSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train", "CheckpointError",
+    "RelationalMemory", "RelationalRNN", "RelationalRNNCell", "Batch", "BabiQA", "CharacterText",
+    "NthFarthest", "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA",
+    "LSTM", "LSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train", "CheckpointError",
     "load_checkpoint", "save_checkpoint", "load_records", "run_experiments", "Comparison",
     "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS", "label_cells",
     "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "show_table",

@@ -111,14 +111,16 @@ class Dtype(NamedTuple):
         return dtype
 
 
-class Folder(NamedTuple):
-    """The path of a folder, as text."""
+class Place(NamedTuple):
+    """The path of a file, or of a folder, that is there, as text."""
+
+    kind: str = "file"
 
     def __call__(self, name, value):
         if not isinstance(value, (str, os.PathLike)):
-            raise TypeError(f"{name} must be the path of a folder, got {value!r}")
-        if not os.path.isdir(value):
-            raise FileNotFoundError(f"{name} must be a folder, and {os.fspath(value)} is not one")
+            raise TypeError(f"{name} must be the path of a {self.kind}, got {value!r}")
+        if not {"file": os.path.isfile, "folder": os.path.isdir}[self.kind](value):
+            raise FileNotFoundError(f"{name} must be a {self.kind}: {os.fspath(value)} is not one")
         return os.fspath(value)
 
 

@@ -76,8 +76,9 @@ def name_of(task):
 
 
 def scored(task):
-    """What a task is scored on: itself, but a mix of sizes at the largest of them."""
-    return getattr(task, "largest", task)
+    """What a task is scored on: itself, or its `scored`: a mix of sizes at the largest of them, a
+    text where it was not learned."""
+    return getattr(task, "scored", task)
 
 
 def to_score(task, examples, rng):

@@ -315,11 +315,14 @@ def main(arguments=None):
     parser.add_argument("--jobs", type=int, help=jobs)
     options = parser.parse_args(arguments)
     paths = [path.resolve() for path in options.paths]
-    notebooks = [path for path in paths if path.suffix == ".ipynb"]
+    single = [path for path in paths if path.suffix == ".ipynb"]
     try:
         if paths:
-            live = live_pictures.drawn_before(notebooks)
+            found = live_pictures.folders(single)
+            live = live_pictures.drawn_before(found)
             pages = [page for page, _ in build(paths, options.out, live=live)]
+            for path in [path for path in found if path not in live]:
+                print(f"{path.name} stands still: make site draws the pictures of its controls")
         else:
             notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
             live = live_pictures.pictures(notebooks, options.jobs)
@@ -327,8 +330,6 @@ def main(arguments=None):
     except (SiteProblem, live_pictures.StalePictures) as problem:
         print(problem, file=sys.stderr)
         return 1
-    for path in live_pictures.folders(notebooks).keys() - live.keys():
-        print(f"{path.name}: its controls are left out, make site draws their pictures")
     print(f"{len(pages)} pages. Open {pages[0].resolve()}")
     return 0
 

@@ -30,8 +30,14 @@ from importlib.util import find_spec
 
 if not find_spec("rrnn_helpers") and not os.path.exists("../rrnn_helpers.py"):
     address = "https://codeload.github.com/OWNER/NAME/zip/refs/heads/main"
-    urllib.request.urlretrieve(address, "series.zip")
-    shutil.unpack_archive("series.zip")
+    if not os.path.isdir("NAME-main"):  # a kernel that restarts finds what was changed there
+        try:
+            urllib.request.urlretrieve(address, "series.zip")
+        except OSError as error:
+            what = f"rrnn_helpers.py is missing, and {address} cannot be reached ({error})."
+            right = "Put this notebook beside the others, in the folder notebooks of the series."
+            raise RuntimeError(f"{what} {right}") from None
+        shutil.unpack_archive("series.zip")
     os.chdir("NAME-main/notebooks")"""
 LINK = re.compile(r"\[[^\]]*\]\([^)]*\)")
 NAVIGATION = re.compile(

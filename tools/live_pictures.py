@@ -151,13 +151,13 @@ def live_cells(notebook):
     return found
 
 
-def fingerprint(path):
+def fingerprint(path, begin=""):
     """What the pictures of the notebook depend on: its code, the package, the stored results, this
-    tool and the libraries."""
+    tool and the libraries; and a cell before its first."""
     notebook, total = read(path), hashlib.sha256()
     code = [(cell.id, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     libraries = [platform.python_version(), *map(version, PACKAGES)]
-    total.update(json.dumps([code, libraries, live_cells(notebook)]).encode())
+    total.update(json.dumps([begin, code, libraries, live_cells(notebook)]).encode())
     results = path.parent / "results"
     files = [*ROOT.glob("rrnn/**/*.py"), ROOT / "rrnn_helpers.py", Path(__file__)]
     files += [*results.glob("*.json*"), *results.glob("weights/*")]
@@ -185,15 +185,15 @@ def load(path, folder):
     return found
 
 
-def draw_notebook(path, folder):
-    """Execute the notebook and draw its pictures into the folder."""
+def draw_notebook(path, folder, begin=""):
+    """Execute the notebook, after a cell `begin`, and draw its pictures into the folder."""
     notebook, part = read(path), folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     shown = live_cells(notebook)
     places = [str(ROOT), str(Path(__file__).parent)]
-    begin = f"import sys\nsys.path[:0] = {places!r}\nimport live_pictures\nlive_pictures.watch()"
-    code = [begin]
+    watched = f"import sys\nsys.path[:0] = {places!r}\nimport live_pictures\nlive_pictures.watch()"
+    code = [begin, watched]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             code.append(cell.source)
@@ -206,31 +206,32 @@ def draw_notebook(path, folder):
         execute(nbformat.v4.new_notebook(cells=cells), path.parent)
     except FAILURES as failure:
         raise StalePictures(f"{path}: the pictures could not be drawn: {failure}") from failure
+    load(path, part)
     for old in folder.parent.glob(f"{path.stem}-*"):
         if old != part:
             shutil.rmtree(old)
     part.rename(folder)
 
 
-def folders(paths, kept=KEPT):
+def folders(paths, kept=KEPT, begin=""):
     """{path: folder of its pictures} of the notebooks that show a LiveFigure."""
     shown = [path for path in paths if live_cells(read(path))]
-    return {path: kept / f"{path.stem}-{fingerprint(path)}" for path in shown}
+    return {path: kept / f"{path.stem}-{fingerprint(path, begin)}" for path in shown}
 
 
-def drawn_before(paths, kept=KEPT):
-    """What `pictures` returns, of the notebooks that have their pictures already."""
-    found = folders(paths, kept)
+def drawn_before(found):
+    """What `pictures` returns, of the notebooks of `folders` that have their pictures already."""
     return {path: (folder, load(path, folder)) for path, folder in found.items() if folder.exists()}
 
 
-def pictures(paths, jobs=None, kept=KEPT):
-    """{path: (folder, {cell id: [figure]})} of the notebooks that show a LiveFigure, drawn where
-    that was not done before, in as many processes as there are cores or `jobs`."""
-    found = folders(paths, kept)
+def pictures(paths, jobs=None, kept=KEPT, begin=""):
+    """{path: (folder, {cell id: [figure]})} of the notebooks that show a LiveFigure. They are drawn
+    where that was not done before, in as many processes as there are cores, or `jobs`, and after a
+    cell `begin`."""
+    found = folders(paths, kept, begin)
     todo = [path for path, folder in found.items() if not folder.exists()]
     if todo:
         print(f"Drawing the settings of {len(todo)} notebooks", file=sys.stderr, flush=True)
         with ProcessPoolExecutor(min(len(todo), jobs or os.cpu_count() or 1)) as pool:
-            list(pool.map(draw_notebook, todo, [found[path] for path in todo]))
-    return drawn_before(paths, kept)
+            list(pool.map(draw_notebook, todo, [found[path] for path in todo], [begin] * len(todo)))
+    return drawn_before(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrnn.checks import Folder, OneOf, Whole, checked, floats
+from rrnn.checks import OneOf, Place, Whole, checked, floats
 from rrnn.model import Batch
 from rrnn.tasks import pictures
 from rrnn.tasks.base import Task, one_hot
@@ -88,7 +88,7 @@ class BabiQA(Task):
     held_out = property(lambda self: self.batches("test"))
 
     @checked
-    def __init__(self, folder: Folder(), number: Whole(1, 20),
+    def __init__(self, folder: Place("folder"), number: Whole(1, 20),
                  split: OneOf("train", "tuning", "test") = "train",
                  size: OneOf("en", "en-10k") = "en"):  # fmt: skip
         files = [find(folder, f"{size}/qa{number}_*_{part}.txt") for part in ("train", "test")]
@@ -124,7 +124,7 @@ class BabiQA(Task):
         return repr(self).replace(repr(self.folder), digest)
 
     @property
-    def largest(self):
+    def scored(self):
         """What train and evaluate score: for a task to learn from, the questions for tuning."""
         return BabiQA(**self.config | {"split": self.split.replace("train", "tuning")})
 

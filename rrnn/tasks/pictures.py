@@ -244,3 +244,14 @@ def babi_qa(task, batch):
     title = f"{' '.join(steps[-1])}? {answer}\n►: supports the answer"
     axis.set_title(title, fontsize=10, loc="right")
     return drawing
+
+
+def character_text(task, batch):
+    """A window: the characters that are read, a column each, and their places in the alphabet."""
+    signs = {"\n": "↵", " ": "␣", "$": r"\$"}
+    shown = [signs.get(character, character) for character in task.describe(batch[0])]
+    drawing, (axis,) = figure(1, 1, (max(4, 0.17 * len(shown) + 1), 3.6))
+    heat(axis, batch[0].T, "step, and the character read", "place in the alphabet", 0, 1, "Greys")
+    axis.set_xticks(range(len(shown)), shown, fontsize=9)
+    axis.tick_params(length=0)
+    return drawing

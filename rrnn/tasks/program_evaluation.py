@@ -42,7 +42,7 @@ class ProgramEvaluation(Task):
     the modulus is that of the drawn length, which the first literal shows (2-9 gives 93). "batch":
     drawn once for a whole batch, with the modulus of the largest length. "fixed": the largest.
     The authors' code trains with a mix and tests the largest; train, evaluate and shortcuts() score
-    the `largest`, too. Their generator differs in this: an earlier result is always the first
+    the `scored`, too. Their generator differs in this: an earlier result is always the first
     operand, nesting repeats "reverse" and "double", texts have no spaces, empty steps come last,
     and the length of an answer is given, so that no end mark is asked for.
 
@@ -73,7 +73,7 @@ class ProgramEvaluation(Task):
         self.num_inputs = self.text_steps + self.answer_steps
 
     @property
-    def largest(self):
+    def scored(self):
         """This task at its largest sizes only."""
         return ProgramEvaluation(self.kind, self.nesting, self.length, sizes="fixed")
 

@@ -22,7 +22,7 @@ browser_limits.restrict()
 
 def restrict():
     """From now on this process refuses what Pyodide refuses, in its words. A kernel has started the
-    threads that it needs before its first cell."""
+    threads that it needs before its first cell, but for one that sends large pictures."""
 
     def refuse(error, *words):
         def refused(*args, **kwargs):
@@ -30,8 +30,15 @@ def restrict():
 
         return refused
 
+    usual = threading.Thread.start
+
+    def start(thread):
+        if not type(thread).__module__.startswith("zmq."):
+            raise RuntimeError("can't start new thread")
+        usual(thread)
+
     # concurrent.futures, multiprocessing and tqdm start their threads and processes with these
-    threading.Thread.start = refuse(RuntimeError, "can't start new thread")
+    threading.Thread.start = start
     subprocess.Popen.__init__ = refuse(OSError, 138, "emscripten does not support processes.")
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
         if hasattr(os, name):

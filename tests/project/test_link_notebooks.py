@@ -227,5 +227,16 @@ def test_colab_cell_fetches_the_series_into_an_empty_folder(tmp_path):
     local = f"lambda url, *other: real({archive.as_uri()!r}) if url == {asked!r} else 1 / 0"
     again = f"urllib.request.urlopen = {NO_NETWORK}\n{CELL}\n{NOTEBOOK_CODE}"
     assert run_cell(content, local, again) == "", "a second run must do nothing"
-    with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        run_cell(tmp_path, NO_NETWORK)
+    # after a restart, what was edited there is what is used
+    (content / "series-main" / "rrnn_helpers.py").write_text('WORD = "fetched"\nEDITED = True\n')
+    edited = f"{NOTEBOOK_CODE}\nprint(rrnn_helpers.EDITED)"
+    assert run_cell(content, NO_NETWORK, edited) == "True\n"
+
+
+def test_colab_cell_without_a_network_says_what_is_missing(tmp_path):
+    refused = "lambda *args, **kwargs: (_ for _ in ()).throw(OSError('no route'))"
+    with pytest.raises(AssertionError) as error:
+        run_cell(tmp_path, refused)
+    said = "rrnn_helpers.py is missing, and https://codeload.github.com/someone/series/zip/refs/heads"
+    assert f"RuntimeError: {said}/main cannot be reached (no route). Put this" in str(error.value)
+    assert not list(tmp_path.iterdir())

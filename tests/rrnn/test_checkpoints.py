@@ -2,14 +2,18 @@
 CheckpointError."""
 
 import copy
+import functools
 import io
 import json
-import math
+import operator
 import os
 import pickle
+import signal
+import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import models
 import numpy as np
@@ -19,7 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from models import each_variant, make, own_memory
 
-from rrnn.cell import RelationalMemory
+from rrnn import checkpoints
+from rrnn.cell import RelationalMemory, RelationalRNN
 from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from rrnn.checks import Whole, checked
 from rrnn.core import RelationalMemoryCore
@@ -229,25 +234,57 @@ trees = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(
-    variant=st.sampled_from(list(models.VARIANTS)), dtype=st.sampled_from([np.float32, np.float64]),
-    seed=st.integers(0, 2**70), bias=st.floats(), extra=st.dictionaries(keys, trees | any_array),
+sizes = st.fixed_dictionaries({
+    "input_size": st.integers(1, 3), "output_size": st.integers(1, 3),
+    "readout_sizes": st.lists(st.integers(1, 3), max_size=2),
+    "dtype": st.sampled_from([np.float32, np.float64]), "seed": st.integers(0, 2**70),
+})  # fmt: skip
+hidden = st.fixed_dictionaries({"hidden_size": st.integers(1, 4)})
+slots = st.fixed_dictionaries({
+    "num_slots": st.integers(1, 4), "slot_size": st.sampled_from([4, 6]),
+    "num_heads": st.integers(1, 2), "initial_memory": st.sampled_from(["zeros", "random"]),
+})  # fmt: skip
+blocks = st.fixed_dictionaries({
+    "mlp_layers": st.integers(0, 3), "num_blocks": st.integers(1, 3),
+    "gate_style": st.sampled_from(["unit", "memory", None]), "qkv_norm": st.booleans(),
+    "forget_bias": st.floats(allow_nan=False), "input_bias": st.floats(allow_nan=False),
+    "attend_to": st.sampled_from(["all", "self"]), "share_blocks": st.booleans(),
+})  # fmt: skip
+
+
+def configured(kind, *options):
+    """Models of a kind with random options."""
+    return st.tuples(*options).map(lambda given: kind(**functools.reduce(operator.or_, given)))
+
+
+any_model = (
+    configured(LSTM, sizes, hidden, st.fixed_dictionaries({"layer_norm": st.booleans()}))
+    | configured(RelationalRNN, sizes, hidden, slots,
+                 st.fixed_dictionaries({"use_lstm": st.booleans()}))
+    | configured(RelationalMemoryCore, sizes, slots, blocks)
 )  # fmt: skip
-def test_whatever_save_accepts_loads_back_equal(tmp_path, variant, dtype, seed, bias, extra):
-    options = {} if "core" not in variant or math.isnan(bias) else {"forget_bias": bias}
-    model, path = make(variant, dtype=dtype, seed=seed, **options), tmp_path / "model.npz"
+
+
+@settings(max_examples=100, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(model=any_model, values=st.lists(st.floats(), min_size=1, max_size=5), at=st.integers(0, 99),
+       extra=st.dictionaries(keys, trees | any_array))  # fmt: skip
+def test_whatever_save_accepts_loads_back_equal(tmp_path, model, values, at, extra):
+    """Any model with any values; what is refused leaves the old file."""
+    path, numbers = tmp_path / "model.npz", own_memory(model).flat
+    path.write_bytes(b"the old file")
+    with np.errstate(over="ignore"):
+        np.put(numbers, np.arange(at, at + len(values)) % len(numbers), values)
     try:
-        save_checkpoint(path, own_memory(model), extra)
+        save_checkpoint(path, model, extra)
     except (TypeError, ValueError) as error:
-        assert "extra" in str(error) and not list(tmp_path.iterdir())
+        assert "extra" in str(error) or not np.isfinite(numbers).all()
+        assert path.read_bytes() == b"the old file" and len(list(tmp_path.iterdir())) == 1
         return
     loaded, found = load_checkpoint(path)
-    os.unlink(path)
     assert equal(found, extra)
     assert type(loaded) is type(model) and repr(loaded) == repr(model)
-    assert equal(loaded.flat, model.flat)
+    assert equal(loaded.flat, numbers)
     if hasattr(model, "first_memory"):
         assert equal(loaded.first_memory, model.first_memory)
 
@@ -314,6 +351,85 @@ def test_parameters_that_are_not_finite_are_not_saved(path, where, value):
     with pytest.raises(ValueError, match=f"finite.*{where}"):
         save_checkpoint(path, model)
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
+
+
+KILLED = """
+import sys, time
+from rrnn.checkpoints import replacing
+with replacing({path!r}) as file:
+    file.write(b"half")
+    file.flush()
+    print("writes", flush=True)
+    time.sleep(60)
+"""
+
+
+def half_written(path):
+    """A process in the middle of writing path."""
+    code, root = KILLED.format(path=str(path)), Path(models.__file__).parent.parent
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=root)
+    assert process.stdout.readline()
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is taken away there")
+def test_what_a_killed_process_left_is_taken_away(path):
+    """By the next one that writes the same file; not what another is writing at that time, nor the
+    files of others."""
+    other, similar = path.with_name("other.npz"), path.parent / f".{path.name}.notes.part"
+    similar.write_text("a reader's own")
+    killed, lives, apart = (half_written(name) for name in (path, path, other))
+    try:
+        for process in (killed, apart):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert len(list(path.parent.iterdir())) == 4
+        save_checkpoint(path, lstm())
+        left = sorted(file.name for file in path.parent.glob(".*"))
+        assert len(left) == 3 and similar.name in left
+        assert [name.split(".npz.")[0] for name in left] == [".model", ".model", ".other"]
+    finally:
+        lives.kill()
+        lives.wait()
+    save_checkpoint(path, lstm())
+    save_checkpoint(other, lstm())
+    found = sorted(file.name for file in path.parent.iterdir())
+    assert found == [similar.name, "model.npz", "other.npz"]
+
+
+def test_a_file_taken_for_a_leftover_before_it_is_locked_is_made_again(path, monkeypatch):
+    """Between its making and its lock, another writer may take a new file away."""
+    if checkpoints.fcntl is None:
+        pytest.skip("there are no locks")
+    flock, taken = checkpoints.fcntl.flock, []
+
+    def late(file, how):
+        if not taken:
+            taken.append(os.unlink(file.name))
+        return flock(file, how)
+
+    monkeypatch.setattr(checkpoints.fcntl, "flock", late)
+    model = saved(path)
+    assert taken and [file.name for file in path.parent.iterdir()] == [path.name]
+    np.testing.assert_array_equal(load_checkpoint(path)[0].flat, model.flat)
+
+
+@pytest.mark.parametrize("lock", ["none", "refused"])
+def test_where_there_are_no_locks(path, monkeypatch, lock):
+    """As on Windows, or on some shared disks: all goes as before, and nothing is taken away."""
+
+    def refuse(file, how):
+        raise OSError("no locks available")
+
+    if lock == "none":
+        monkeypatch.setattr(checkpoints, "fcntl", None)
+    elif checkpoints.fcntl:
+        monkeypatch.setattr(checkpoints.fcntl, "flock", refuse)
+    left = path.with_name(f".{path.name}.{'0' * 32}.part")
+    left.write_bytes(b"half")
+    model = saved(path)
+    np.testing.assert_array_equal(load_checkpoint(path)[0].flat, model.flat)
+    assert sorted(file.name for file in path.parent.iterdir()) == [left.name, path.name]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")

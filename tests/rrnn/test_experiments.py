@@ -4,7 +4,6 @@ experiment; load_records: what is no record is named."""
 import functools
 import json
 import multiprocessing
-import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import distributed
@@ -121,35 +120,6 @@ def test_an_error_in_a_run_comes_out():
     for executor in (None, ThreadPoolExecutor(1)):
         with pytest.raises(ValueError, match="learning_rate"):
             run({"one": broken}, executor)
-
-
-def one(**changes):
-    return {"one": SMALL["one"] | changes}
-
-
-V, T = ValueError, TypeError
-BAD = [
-    (lambda: run([1]), T, "experiments must be a dict"),
-    (lambda: run({1: SMALL["one"]}), T, "experiments must hold dicts under strings.*1"),
-    (lambda: run({"one": 2}), T, "'one': 2"),
-    (lambda: run({"one": {"task": 1}}), V, r"lacks \['model', 'train'\]"),
-    (lambda: run(one(tasks=1)), V, "more than it may.*tasks"),
-    (lambda: run(one(train={"steps": 3})), V, "must give steps and seed"),
-    (lambda: run(one(task=("Nth", {}))), V, "a task must be one of NthFarthest, .*, got 'Nth'"),
-    (lambda: run(one(task=("LSTM", {}))), V, "a task must be one of .*, got 'LSTM'"),
-    (lambda: run(one(model=("Adam", {}))), V, "a model must be one of .*LSTM, got 'Adam'"),
-    (lambda: run(one(model=("LSTM", {"hidden_size": 0}))), V, "hidden_size must be at least 1"),
-    (lambda: run(one(train=TRAIN | {"curriculum": np.ones(2)})), T, "data that JSON can hold"),
-    (lambda: run(one(), executor=2), T, "executor must be .*Executor or None, got 2"),
-    (lambda: run(one(), folder="no such folder"), V, "folder must be a folder that exists"),
-]
-
-
-@pytest.mark.parametrize("call, error, says", BAD, ids=[says for *_, says in BAD])
-def test_what_is_no_experiment_is_refused(call, error, says):
-    with pytest.raises(error) as caught:
-        call()
-    assert re.search(says, str(caught.value))
 
 
 RECORD = '{"name": "a", "sha256": "0"}'

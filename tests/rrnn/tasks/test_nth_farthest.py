@@ -177,17 +177,3 @@ def test_draw(task):
     bars = [label.get_text() for label in distances.get_yticklabels()]
     assert len(bars) == task.num_vectors
     assert [bar for bar in bars if "answer" in bar] == [f"vector {targets[0, 0]} (answer)"]
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [(lambda: NthFarthest(1, 2), ValueError, "num_vectors must be at least 2, got 1"),
-     (lambda: NthFarthest(2.0, 2), TypeError, "num_vectors must be a whole number, got 2.0"),
-     (lambda: NthFarthest(2, 0), ValueError, "num_dims must be at least 1, got 0"),
-     (lambda: NthFarthest(3, 2, dims="2"), TypeError, "dims must be a whole number, got '2'"),
-     (lambda: NthFarthest(3, 2, labels=2), ValueError, "labels must be at least 3, got 2"),
-     (lambda: NthFarthest(3, 2, dims=1), ValueError, "dims must be at least 2, got 1")],
-)  # fmt: skip
-def test_bad_sizes_are_refused(make, error, message):
-    with pytest.raises(error, match=message):
-        make()

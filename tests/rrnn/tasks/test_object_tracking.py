@@ -208,15 +208,3 @@ def test_draw(sizes):
     assert axes[0].get_title().startswith(title)
     texts = sorted(text.get_text() for text in axes[0].texts)
     assert texts == sorted({str(name) for name, _, _ in moves})
-
-
-@pytest.mark.parametrize(
-    ("sizes", "error", "message"),
-    [((0,), ValueError, "num_objects must be at least 1, got 0"),
-     ((3, 1), ValueError, "grid_size must be at least 2, got 1"),
-     ((3, 5, 0), ValueError, "num_steps must be at least 1, got 0"),
-     ((3, 5, None), TypeError, "num_steps must be a whole number, got None")],
-)  # fmt: skip
-def test_bad_sizes_are_refused(sizes, error, message):
-    with pytest.raises(error, match=message):
-        ObjectTracking(*sizes)

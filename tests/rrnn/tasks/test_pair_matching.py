@@ -128,15 +128,3 @@ def test_draw(sizes):
     assert axes[0].get_title() == f"partner of {asked}? The answer is {targets[0, 0]}"
     texts = [text.get_text() for text in axes[0].texts]
     assert texts[-4:] == [str(asked), str(targets[0, 0]), "asked", "answer"]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "error", "message"),
-    [((0,), ValueError, "num_pairs must be at least 1, got 0"),
-     ((2.0,), TypeError, "num_pairs must be a whole number, got 2.0"),
-     ((4, 7), ValueError, r"vocab_size must be at least 2 \* num_pairs = 8.* got 7"),
-     ((4, "8"), TypeError, "vocab_size must be a whole number, got '8'")],
-)  # fmt: skip
-def test_bad_sizes_are_refused(sizes, error, message):
-    with pytest.raises(error, match=message):
-        PairMatching(*sizes)

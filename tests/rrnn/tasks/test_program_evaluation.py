@@ -194,7 +194,7 @@ def test_room_is_that_of_the_largest_sizes_under_mix():
         for mix in (ProgramEvaluation(kind, 2, 3, sizes=sizes) for sizes in ("mix", "batch")):
             assert (mix.text_steps, mix.answer_steps) == (fixed.text_steps, fixed.answer_steps)
             assert sample(mix, 2, 0).inputs.shape == sample(fixed, 2, 0).inputs.shape
-            assert repr(mix.largest) == repr(fixed)
+            assert repr(mix.scored) == repr(fixed)
 
 
 def test_the_answer_steps_tell_nothing():
@@ -384,7 +384,7 @@ def test_shortcuts_played_out(kind, nesting, length, sizes):
     the units of the interval. A mix is scored at its largest sizes."""
     task, rng = ProgramEvaluation(kind, nesting, length, sizes=sizes), np.random.default_rng(5)
     batches, size = 300, 10
-    inputs, targets = task.largest.sample(batches * size, rng)
+    inputs, targets = task.scored.sample(batches * size, rng)
     texts, answers = task.read(inputs), list(map(answer_of, targets))
     asked = np.array([len(answer) + 1 for answer in answers]).reshape(batches, size).sum(axis=1)
     scores = task.shortcuts()
@@ -476,29 +476,6 @@ def test_draw(sizes):
         box = artist.get_window_extent()
         assert edges.x0 <= box.x0 and box.x1 <= edges.x1
         assert edges.y0 <= box.y0 and box.y1 <= edges.y1
-
-
-# --- Arguments -------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "error, message, arguments",
-    [
-        (ValueError, "kind must be one of 'add', .*'double', got 'sub'", {"kind": "sub"}),
-        (ValueError, "kind must be one of", {"kind": None}),
-        (ValueError, "nesting must be at least 1, got 0", {"nesting": 0}),
-        (ValueError, "nesting must be from 1 to 100, got 101", {"nesting": 101}),
-        (TypeError, "nesting must be a whole number, got 1.0", {"nesting": 1.0}),
-        (ValueError, "nesting must be at least 1, got 0", {"kind": "copy", "nesting": 0}),
-        (ValueError, "length must be from 1 to 8, got 9", {"length": 9}),
-        (ValueError, "length must be from 1 to 8, got 9", {"kind": "program", "length": 9}),
-        (ValueError, "length must be at least 1, got 0", {"kind": "control", "length": 0}),
-        (ValueError, "length must be at least 1, got 0", {"kind": "reverse", "length": 0}),
-        (TypeError, "length must be a whole number, got True", {"length": True}),
-        (ValueError, "sizes must be one of 'mix', 'batch', 'fixed', got 'max'", {"sizes": "max"}),
-    ],
-)
-def test_bad_sizes_are_refused(error, message, arguments):
-    with pytest.raises(error, match=message):
-        ProgramEvaluation(**arguments)
 
 
 def test_repr_says_every_size():

@@ -115,14 +115,3 @@ def test_draw(sizes):
     assert all(axis.get_title() and axis.get_ylabel() for axis in axes)
     written = [int(text.get_text()) for text in axes[0].texts if text.get_text().isdigit()]
     assert written == read(task, inputs[0]) + targets[0].tolist()
-
-
-@pytest.mark.parametrize(
-    ("sizes", "error", "message"),
-    [((0,), ValueError, "length must be at least 1, got 0"),
-     ((True,), TypeError, "length must be a whole number, got True"),
-     ((4, 1), ValueError, "vocab_size must be at least 2, got 1")],
-)  # fmt: skip
-def test_bad_sizes_are_refused(sizes, error, message):
-    with pytest.raises(error, match=message):
-        Sorting(*sizes)
