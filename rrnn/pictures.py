@@ -124,6 +124,9 @@ class Sketch:
         self.text(middle[0], middle[1] + aside, text, size=10)
 
     def text(self, x, y, text, *, size=11, colour=None, **look):
-        """Words at (x, y)."""
-        usual = {"fontsize": size, "color": "black" if colour is None else COLOURS[colour]}
+        """Words at (x, y); letters are darker than lines of the same colour, to be read."""
+        from matplotlib.colors import to_rgb
+
+        dark = "black" if colour is None else [0.75 * part for part in to_rgb(COLOURS[colour])]
+        usual = {"fontsize": size, "color": dark}
         self.axis.text(x, y, text, **MIDDLE | usual | {"zorder": 4} | look)

@@ -312,7 +312,7 @@ class Run:
             # without an evaluation that only stands there because that run ended there
             rows = [row for row in extra["rows"]
                     if row[0] % self.eval_every == 0 or row[0] == self.steps]  # fmt: skip
-            np.reshape(rows, (-1, 6))
+            np.reshape(extra["rows"], (-1, 6))
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             reason = f"no run to go on from: {type(error).__name__}: {error}"
             raise CheckpointError(f"checkpoint {path} holds {reason}") from None

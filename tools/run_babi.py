@@ -35,7 +35,7 @@ import study  # noqa: E402
 
 from rrnn import experiments  # noqa: E402
 from rrnn.blas import one_blas_thread  # noqa: E402
-from rrnn.checkpoints import load_checkpoint, replacing, save_checkpoint  # noqa: E402
+from rrnn.checkpoints import replacing, save_checkpoint  # noqa: E402
 from rrnn.tasks import BabiQA  # noqa: E402
 from rrnn.training import Run, score_on  # noqa: E402
 
@@ -116,8 +116,8 @@ def make(name, run, folder, deadline=None, *, data):
                    learning_rate=run["learning_rate"], seed=run["seed"], schedule="decay")
     looks, best, part = [], model.flat.copy(), folder / f"{name}.part.npz"
     if part.exists():
-        kept = training.resume(part)
-        looks, best = kept["looks"], kept["best"]
+        looks, best = study.kept(part, "looks", "best")
+        training.resume(part)
     with one_blas_thread():
         while training.step < training.steps:
             training.advance()
@@ -155,8 +155,8 @@ def under_way(folder, name):
     part = folder / f"{name}.part.npz"
     if not part.exists():
         return None
-    _, extra = load_checkpoint(part)
-    return f"{extra['step']} steps, {extra['looks'][-1][4]:.2f}", extra["looks"][-1][2]
+    step, (*_, look) = study.kept(part, "step", "looks")
+    return f"{step} steps, {look[4]:.2f}", look[2]
 
 
 def describe(record):

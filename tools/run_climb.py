@@ -46,7 +46,7 @@ import study  # noqa: E402
 from study import MILLION  # noqa: E402
 
 from rrnn.blas import one_blas_thread  # noqa: E402
-from rrnn.checkpoints import load_checkpoint, replacing, save_checkpoint  # noqa: E402
+from rrnn.checkpoints import replacing, save_checkpoint  # noqa: E402
 from rrnn.core import RelationalMemoryCore  # noqa: E402
 from rrnn.experiments import versions  # noqa: E402
 from rrnn.lstm import LSTM  # noqa: E402
@@ -173,8 +173,8 @@ def climb(name, spec, folder, deadline=None):
               schedule=spec["schedule"])  # fmt: skip
     rows, looks, operations = [], [], 0
     if part.exists():
-        kept = run.resume(part)
-        rows, looks, operations = kept["rungs"], kept["looks"], kept["operations"]
+        rows, looks, operations = study.kept(part, "rungs", "looks", "operations")
+        run.resume(part)
 
     def more():
         return {"rungs": rows, "looks": looks, "operations": operations}
@@ -224,8 +224,7 @@ def under_way(folder, name):
     part = folder / f"{name}.part.npz"
     if not part.exists():
         return None
-    _, extra = load_checkpoint(part)
-    step, seconds, stage, score = extra["looks"][-1]
+    ((*_, (step, seconds, stage, score)),) = study.kept(part, "looks")
     return f"{step * BATCH / MILLION:.2f} M examples, rung {stage + 1} at {score:.2f}", seconds
 
 

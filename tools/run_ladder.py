@@ -30,6 +30,7 @@ import numpy as np  # noqa: E402
 
 import rrnn_helpers as rh  # noqa: E402
 from rrnn.checkpoints import replacing  # noqa: E402
+from rrnn.experiments import read  # noqa: E402
 from rrnn.training import Run  # noqa: E402
 
 WORK = ROOT / "build" / "runs"
@@ -96,7 +97,10 @@ def climb(name, hours, folder):
     stored, part = paths(name, folder)
     if part.exists():
         run.resume(part)
-    rows = json.loads(stored.read_text())["rungs"] if stored.exists() else []
+    record = read(stored) if stored.exists() else {"rungs": []}
+    if "rungs" not in record:
+        raise ValueError(f"{stored} is no record of a climb, which has rungs")
+    rows = record["rungs"]
     rows = rows[: run.stage]  # without the row of a rung that time ran out on
     while run.seconds < 3600 * hours:
         rung = run.stage

@@ -29,7 +29,6 @@ import numpy as np  # noqa: E402
 import study  # noqa: E402
 
 from rrnn import experiments  # noqa: E402
-from rrnn.checkpoints import load_checkpoint  # noqa: E402
 from rrnn.training import score_of  # noqa: E402
 
 KINDS = experiments.TASKS | experiments.MODELS
@@ -132,8 +131,8 @@ def under_way(folder, name):
     part = folder / f".{name}.part.npz"
     if not part.exists():
         return None
-    _, extra = load_checkpoint(part)
-    return f"{extra['step']} steps", extra["seconds"]
+    step, seconds = study.kept(part, "step", "seconds")
+    return f"{step} steps", seconds
 
 
 def describe(record):

@@ -3,11 +3,13 @@ array of jobs, and made on where they stopped. run_climb.py and run_tasks.py are
 
 import argparse
 import functools
-import json
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+
+from rrnn.checkpoints import CheckpointError, load_checkpoint
+from rrnn.experiments import load_records, read
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "notebooks" / "results" / "unfinished"
@@ -15,16 +17,24 @@ MILLION = 1_000_000
 
 
 def load(folder, name):
-    """The record of a run, or None."""
+    """The record of a run, or None; ValueError, with the file, for what is no record."""
     path = Path(folder, f"{name}.json")
-    return json.loads(path.read_text()) if path.exists() else None
+    return read(path) if path.exists() else None
 
 
 def stored(folder):
-    """{name: record} of the runs in folder, and of those that are in runs.jsonl already."""
-    lines = (WORK.parent / "runs.jsonl").read_text().splitlines()
-    kept = {record.pop("name"): record for record in map(json.loads, lines)}
-    return kept | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    """{name: record} of the runs in folder, and of those that are in runs.jsonl already;
+    ValueError, with the file, for what is no record."""
+    return load_records(WORK.parent) | {path.stem: read(path) for path in folder.glob("*.json")}
+
+
+def kept(part, *names):
+    """What an unfinished run left under these names; CheckpointError, with the file, if it is
+    damaged, or was left by something else."""
+    _, extra = load_checkpoint(part)
+    if missing := [name for name in names if name not in extra]:
+        raise CheckpointError(f"{part} is no unfinished run of this study: it lacks {missing}")
+    return [extra[name] for name in names]
 
 
 def seconds_of(record):
@@ -38,8 +48,12 @@ def show(runs, records, under_way, describe):
     for name in runs:
         state, text, seconds = "to do", "", 0.0
         if name in records:
-            state, text = "done", describe(records[name])
-            seconds = seconds_of(records[name])
+            try:
+                text, seconds = describe(records[name]), seconds_of(records[name])
+            except LookupError as error:
+                other = f"is of another study: it lacks {error}"
+                raise ValueError(f"the record of {name} {other}") from None
+            state = "done"
         elif found := under_way(name):
             state = "running"
             text, seconds = found

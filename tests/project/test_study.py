@@ -1,14 +1,17 @@
 """The study's tools: runs as data, resumed where they stopped, rates chosen by the search alone."""
 
 import json
+from math import log2
 
 import pytest
 import run_babi
 import run_climb
 import run_tasks
+import run_text
 import study
 from notebook_files import ROOT
 
+from rrnn import experiments
 from rrnn.checkpoints import load_checkpoint
 from rrnn.tasks import BabiQA
 from rrnn.training import score_on
@@ -156,3 +159,26 @@ def test_the_stories_need_a_folder(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         study.main("", run_babi.plan, run_babi.make, run_babi.under_way, run_babi.describe, data)
     assert "--data DIR is needed: the folder with the stories" in capsys.readouterr().err
+
+
+def test_text_is_scored_in_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_text, "STEPS", 40)
+    run = run_text.experiment("lstm_norm", 1e-2, 1) | {"model": ("LSTM", {"hidden_size": 8})}
+    record = run_text.make("text_tiny_seed1", run, tmp_path)
+    assert record == study.load(tmp_path, "text_tiny_seed1")
+    assert record == run_text.make("text_tiny_seed1", run, tmp_path)  # is there, and stays
+    tables = [record["tables"][key] for key in sorted(record["tables"])]
+    assert sorted(tables, reverse=True) == tables and set(record["bits"]) == {"stream", "64", "640"}
+    assert 3 < record["bits"]["stream"] < log2(97) and len(record["curve"]["loss"]) == 40
+    assert "bits a character" in run_text.describe(record)
+
+
+def test_text_takes_the_rate_with_the_lowest_loss():
+    records = {f"text_core_search_{rate:g}": {"test": {"loss": abs(rate - 1e-3)}}
+               for rate in run_text.RATES}  # fmt: skip
+    planned = run_text.plan(records)
+    reported = [run for name, run in planned.items() if "search" not in name]
+    assert [run["train"]["learning_rate"] for run in reported] == [1e-3] * 3 and len(planned) == 11
+    sizes = [experiments.make(planned[f"text_{model}_search_0.001"])[1].flat.size
+             for model in run_text.MODELS]  # fmt: skip
+    assert max(sizes) / min(sizes) < 1.05

@@ -1,0 +1,124 @@
+"""Text: a relational memory core and an LSTM with layer norm, a character a step.
+
+    python tools/run_text.py          make what is missing, two runs at a time
+    python tools/run_text.py --list   what is done, running and to do, and its hours
+    (more options: see run_climb.py, whose they are too)
+
+The text is the one that every Python carries (CharacterText), 64 characters a window. Everything
+was set before the runs. Each model gets four learning rates, one seed that is not reported, a
+quarter of the steps; the rate with the lowest loss on held-out windows wins. Then three seeds. Both
+models see equally many characters, the rate falls to zero over the last 40% of the steps, 40 looks
+a run. The LSTM has as many units as bring it nearest to the core's parameters.
+
+A record says, beside what every run says, how many bits a held-out character takes: read in windows
+of 64 and of 640 characters, and as a stream; and how many the best tables of the last none, one and
+two characters need.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import study  # noqa: E402
+
+from rrnn import experiments  # noqa: E402
+from rrnn.blas import one_blas_thread  # noqa: E402
+from rrnn.checkpoints import load_checkpoint, replacing  # noqa: E402
+from rrnn.tasks import CharacterText  # noqa: E402
+
+RATES, SEARCH_SEED, SEEDS, LOOKS = (5e-4, 1e-3, 2e-3, 4e-3), 100, (1, 2, 3), 40
+WINDOW, BATCH, STEPS = 64, 32, 8000
+CORE = {"num_slots": 4, "slot_size": 128, "num_heads": 4}
+MODELS = {"core": ("RelationalMemoryCore", CORE), "lstm_norm": ("LSTM", {"layer_norm": True})}
+
+
+@functools.cache
+def sizes_of(model):
+    """(class, sizes) of a model, with as many parameters as the core or nearly so."""
+    kind, sizes = MODELS[model]
+    if kind != "LSTM":
+        return kind, sizes
+    width = CharacterText().input_size
+
+    def parameters(kind, **sizes):
+        return experiments.MODELS[kind](width, output_size=width, **sizes).flat.size
+
+    goal = parameters("RelationalMemoryCore", **CORE)
+    off = {size: abs(parameters(kind, hidden_size=size, **sizes) - goal)
+           for size in range(100, 300, 4)}  # fmt: skip
+    return kind, sizes | {"hidden_size": min(off, key=off.get)}
+
+
+def experiment(model, rate, seed):
+    """A run as run_experiments takes it."""
+    steps = STEPS // 4 if seed == SEARCH_SEED else STEPS
+    arguments = {"steps": steps, "batch_size": BATCH, "learning_rate": rate, "seed": seed,
+                 "schedule": "decay", "eval_every": steps // LOOKS,
+                 "eval_examples": 200}  # fmt: skip
+    return {"task": ("CharacterText", {"steps": WINDOW}), "model": sizes_of(model),
+            "train": arguments}  # fmt: skip
+
+
+def best_rate(records, model):
+    """The rate with the lowest loss on held-out windows, or None before the search is done."""
+    names = {rate: f"text_{model}_search_{rate:g}" for rate in RATES}
+    if not all(name in records for name in names.values()):
+        return None
+    return min(RATES, key=lambda rate: records[names[rate]]["test"]["loss"])
+
+
+def plan(records):
+    """{name: run} of the searches, and of the reported runs whose rate they have found."""
+    runs = {f"text_{model}_search_{rate:g}": experiment(model, rate, SEARCH_SEED)
+            for model in MODELS for rate in RATES}  # fmt: skip
+    for model in MODELS:
+        rate = best_rate(records, model)
+        for seed in SEEDS if rate else ():
+            runs[f"text_{model}_seed{seed}"] = experiment(model, rate, seed)
+    return runs
+
+
+def make(name, run, folder, deadline=None):
+    """Make a run, or go on with it; its record, or None after the deadline."""
+    if deadline and time.time() > deadline:
+        return None
+    record = experiments.run_experiments({name: run}, folder=folder, progress=False)[name]
+    if "search" in name or "bits" in record:
+        return record
+    task = CharacterText(steps=WINDOW)
+    model, _ = load_checkpoint(folder / f"{name}.npz")
+    with one_blas_thread():
+        bits = {"stream": task.bits(model)}
+        bits |= {f"{length}": task.bits(model, length) for length in (WINDOW, 10 * WINDOW)}
+    tables = {str(order): found for order, found in task.table_bits(2).items()}
+    record |= {"bits": bits, "tables": tables, "source": task.source}
+    with replacing(folder / f"{name}.json") as file:
+        file.write(json.dumps(record, indent=1).encode())
+    return record
+
+
+def under_way(folder, name):
+    """How far an unfinished run is, in words, and its processor seconds; None if it is to do."""
+    part = folder / f".{name}.part.npz"
+    if not part.exists():
+        return None
+    _, extra = load_checkpoint(part)
+    return f"{extra['step']} steps", extra["seconds"]
+
+
+def describe(record):
+    """The end of a run, in a line."""
+    bits = record.get("bits", {"stream": record["test"]["loss"] / 0.6931})
+    return f"{bits['stream']:.3f} bits a character, {record['curve']['seconds'][-1]:.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(study.main(__doc__, plan, make, under_way, describe))
