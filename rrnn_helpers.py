@@ -52,7 +52,7 @@ from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # i
 
 # what the help below is made with
 from rrnn.checks import Number, Whole, floats  # isort: skip
-from rrnn.pictures import COLOURS, MARKERS, Sketch, heat, label_cells, scale, ticks  # isort: skip
+from rrnn.pictures import COLOURS, MARKERS, WIDEST, Sketch, heat, label_cells, scale, ticks  # isort: skip
 from rrnn.pictures import figure as new_figure  # isort: skip
 
 __all__ = [
@@ -90,7 +90,7 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
     down = ticks(rows) if queries is None else range(rows)
     keys, queries = across if keys is None else keys, down if queries is None else queries
     width, left = max(2.4, 0.55 * columns + 0.9), 0.6 + 0.08 * max(len(str(q)) for q in queries)
-    size = min(12, width * panels + left + 1.1), max(2.2, 0.45 * rows + 1)
+    size = min(WIDEST, width * panels + left + 1.1), max(2.2, 0.45 * rows + 1)
     # All panels in one pair of axes: each further pair costs a reader's redraw about 12 ms.
     figure, (axis,) = new_figure(1, 1, size, left=left, right=1.1)
     starts = np.arange(panels) * columns * 1.08
@@ -100,7 +100,7 @@ def plot_attention(weights, *, queries=None, keys=None, titles=None, ylabel="slo
         title = titles[i] if titles is not None else f"head {i}"
         above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "size": 12}
         axis.annotate(title, (start + (columns - 1) / 2, -0.5), **above)
-        if rows * columns <= 42 and weights.size <= 84:
+        if size[0] - left - 1.1 >= 0.34 * panels * columns and weights.size <= 84:
             label_cells(axis, panel, left=start)
     axis.set(xlim=(-0.5, starts[-1] + columns - 0.5), ylim=(rows - 0.5, -0.5))
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -123,7 +123,7 @@ def plot_memory(memory, *, titles=None, limit=None, columns=8):
     if titles is not None and len(titles) != panels:
         raise ValueError(f"titles must be one for each of the {panels} panels, got {len(titles)}")
     rows = -(-panels // columns)
-    size = min(12, 1.9 * columns + 1.8), rows * max(1.7, 0.3 * slots + 1)
+    size = min(WIDEST, 1.9 * columns + 1.8), rows * max(1.7, 0.3 * slots + 1)
     figure, axes = new_figure(rows, columns, size, right=1.1)
     for i, axis in enumerate(axes):
         if i >= panels:
@@ -169,7 +169,7 @@ def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
     columns = min(Whole()("columns", columns), len(panels))
     rows = -(-len(panels) // columns)
     margin = 0.3 + 0.085 * max(map(len, names))
-    size = (min(12, margin + 3.6 * columns), rows * (1.15 + 0.3 * len(names)))
+    size = (min(WIDEST, margin + 3.6 * columns), rows * (1.15 + 0.3 * len(names)))
     figure, axes = new_figure(rows, columns, size, left=margin, gap=0.25)
     for i, (axis, title) in enumerate(zip(axes, panels, strict=False)):
         for j, name in enumerate(names):
@@ -188,7 +188,7 @@ def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
             label = None if name in shown else name
             axis.axvline(level, color="#555555", linestyle=style, linewidth=1.2, label=label)
         if axis.get_legend_handles_labels()[1]:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=9)
         lowest = i >= len(panels) - columns
         axis.set(title=title, xlabel=xlabel if lowest else "", ylim=(len(names) - 0.5, -0.5))
         axis.set_xlim(xlim.get(title) if isinstance(xlim, dict) else xlim)

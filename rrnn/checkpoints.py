@@ -4,8 +4,6 @@ import json
 import os
 import re
 import uuid
-import zipfile
-import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,9 +24,6 @@ class CheckpointError(ValueError):
 
 
 FORMAT, VERSION = "rrnn-checkpoint", 1
-# what reading a damaged or foreign file can raise
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
-              MemoryError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 @contextmanager
@@ -154,7 +149,7 @@ def load_checkpoint(path):
         room = sum(array.size for array in arrays.values())
     except FileNotFoundError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # of zipfile, zlib, NumPy, tokenize, ...: there is no list of them
         reason = f"{type(error).__name__}: {error}"
         if "allow_pickle" in reason:  # NumPy's advice is not ours
             reason = "it is no .npz file of arrays"
@@ -177,7 +172,7 @@ def load_checkpoint(path):
             raise TypeError(f"its extra is a {type(extra).__name__}")
         for name in [name for name in arrays if name.startswith("extra/")]:
             extra[name.removeprefix("extra/")] = arrays.pop(name)
-    except UNREADABLE as error:
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path} describes no model that can be made: {reason}") from None
 

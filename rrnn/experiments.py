@@ -186,7 +186,7 @@ def read(path, line=None, text=None):
     where = str(path) if line is None else f"{path}, line {line},"
     try:
         record = json.loads(path.read_bytes() if text is None else text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is damaged: {error}") from None
     if not (isinstance(record, dict) and "sha256" in record):
         raise ValueError(f"{where} is no record of a run, which has the sha256 of its weights")

@@ -12,12 +12,16 @@ MIDDLE, BESIDE = {"ha": "center", "va": "center"}, {"textcoords": "offset points
 LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 
 
+WIDEST = 8.5  # inches: a wider figure would be made smaller on the page, and its letters with it
+
+
 def figure(rows, columns, size, left=0.7, right=0.2, bottom=0.55, top=0.4, gap=0.35):
     """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its
     axes, in a row. Margins and gaps are in inches: matplotlib's layout engines draw all twice."""
     from matplotlib.figure import Figure
 
-    (width, height), made = size, Figure(figsize=size)
+    width, height = min(size[0], WIDEST), size[1]
+    made = Figure(figsize=(width, height))
     axes = made.subplots(rows, columns, squeeze=False).ravel()
     across, down = (width - left - right) / columns, (height - top - bottom) / rows
     made.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height,
@@ -45,7 +49,7 @@ def heat(axis, values, xlabel, ylabel, vmin, vmax, cmap="RdBu_r"):
     return picture
 
 
-def label_cells(axis, values, *, left=0, size=8):
+def label_cells(axis, values, *, left=0, size=9):
     """Write values (rows, columns), from 0 to 1, into the cells of their heat map in the colours
     "cividis", the first column at x = left, in letters of size points. Taught in notebook 08."""
     values = floats("values", values, ("rows", "columns"), np.float64)

@@ -104,7 +104,7 @@ def object_tracking(task, batch):
         left.plot(*path.T, color=colour, linewidth=3 if name == asked else 1.2)
         left.scatter(*first, s=25, marker=marker, color=colour, zorder=3)
         left.scatter(*last, s=170, marker=marker, zorder=4, **look)
-        left.text(*last, name, ha="center", va="center_baseline", size=8, zorder=6, bbox=LABEL)
+        left.text(*last, name, ha="center", va="center_baseline", size=9, zorder=6, bbox=LABEL)
         if name == asked:
             left.scatter(*last, s=480, zorder=5, **ring)
     for lines in left.hlines, left.vlines:
@@ -125,22 +125,22 @@ def story_qa(task, batch):
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
 
-    # Names, in full where there is room: beyond 40 steps there is none in and below the columns.
+    # Names, in full where there is room: beyond 24 steps there is none in and below the columns.
     *facts, (_, who, what, _) = np.stack(task.read(batch), axis=-1)[0].tolist()
     people, things, places = map(task.names, ("person", "object", "place"))
     rows, P, T, (*told, title) = people + things, len(people), len(facts), task.words(batch)
     steps = [f"{t}  {fact[:-1]}" for t, fact in enumerate([*told, title.split("?")[0] + "?."], 1)]
     numbered = lambda name: name.split()[-1] if name[-1].isdigit() else ""
     short = lambda name: numbered(name) or name.removeprefix("the ")[0].upper()
-    roomy, letters = T <= 40, [*map(short, places)]
-    holders = people if roomy and P <= len(task.NAMES["person"]) else [*map(short, people)]
+    roomy, letters = T <= 24, [*map(short, places)]
+    holders = people if T <= 12 and P <= len(task.NAMES["person"]) else [*map(short, people)]
     shades = [COLOURS[(0, 1, 2, 3, 5, 6, 4)[i % 7]] + "55" for i in range(len(places))]
 
     # Room for them and for the key.
-    bottom = 0.5 + 0.0557 * max(map(len, steps)) if roomy else 0.6
+    bottom = 0.5 + 0.063 * max(map(len, steps)) if roomy else 0.6
     height = max(0.45 * len(rows) + bottom + 0.6, 0.17 * len(places) + 1.6)
-    size, left = (min(12, max(6, 0.5 * T + 3.4)), height), 0.4 + 0.085 * max(map(len, rows))
-    drawing, (axis,) = figure(1, 1, size, left=left, right=1.65, bottom=bottom, top=0.6)
+    size, left = (max(6, 0.5 * T + 3.6), height), 0.4 + 0.085 * max(map(len, rows))
+    drawing, (axis,) = figure(1, 1, size, left=left, right=1.85, bottom=bottom, top=0.6)
 
     # The story, played again: where the person or thing of each row is, and who holds it.
     where, holder, written = {}, {}, {}
@@ -149,7 +149,7 @@ def story_qa(task, batch):
         axis.add_patch(Rectangle((t - 0.5, row - 0.45), 1, 0.9, facecolor=shades[place], **edge))
         if roomy or written.get(row) != (place, who):  # in narrow columns only what is new
             axis.text(t, row - 0.14, letters[place], **MIDDLE, fontsize=9)
-            axis.text(t, row + 0.24, "" if who is None else holders[who], **MIDDLE, fontsize=7)
+            axis.text(t, row + 0.24, "" if who is None else holders[who], **MIDDLE, fontsize=9)
         written[row] = place, who
 
     for t, (action, person, thing, place) in enumerate(facts, 1):
@@ -170,17 +170,17 @@ def story_qa(task, batch):
     cell(row, T + 1, task.solve(batch)[0, 0], **edge)
     axis.add_patch(Rectangle((0.5, row - 0.45), T, 0.9, facecolor="none", **edge))
     axis.set(xlim=(0.4, T + 1.6), ylim=(len(rows) - 0.5, -0.5), xlabel="step")
-    axis.set_title(f"{title}\nletter: place   small name below a thing: who holds it", fontsize=10)
+    axis.set_title(f"{title}\nletter: place   below a thing: who holds it", fontsize=10)
     axis.set_yticks(range(len(rows)), rows)
     axis.get_yticklabels()[row].set_fontweight("bold")
     if roomy:
-        axis.set_xticks(range(1, T + 2), steps, rotation=90, fontsize=8)
+        axis.set_xticks(range(1, T + 2), steps, rotation=90, fontsize=9)
     key, black = [], {"color": "black", "linestyle": ""}
     for mark, name in zip(">^v", task.ACTIONS):
         key.append(Line2D([], [], marker=mark, label=name, **black))
     for shade, letter, name in zip(shades, letters, places):
         key.append(Patch(facecolor=shade, label=f"{letter}  {name}"))
-    axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    axis.legend(handles=key, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
     return drawing
 
 
@@ -234,7 +234,7 @@ def babi_qa(task, batch):
     drawing, (axis,) = figure(1, 1, size, left=left, bottom=1, top=0.6)
     heat(axis, batch[0, shown], "part of the input", "step", vmin=0, vmax=1, cmap="Greys")
     widths = np.array([*task.parts.values()])
-    axis.set_xticks(np.cumsum(widths) - (widths + 1) / 2, task.parts, rotation=90, fontsize=8)
+    axis.set_xticks(np.cumsum(widths) - (widths + 1) / 2, task.parts, rotation=90, fontsize=9)
     axis.set_yticks(range(len(lines)), lines, fontsize=9)
     axis.tick_params(length=0)
     for end in np.cumsum(widths)[:-1]:

@@ -1,9 +1,15 @@
-"""Every notebook in JupyterLab, in a browser: all cells run, and every control redraws its picture.
+"""Every notebook in JupyterLab, and one in Notebook 7, in a browser: all cells run, and every
+control redraws its picture. And the copy for reading, opened from the disk: every control of every
+page shows the right picture and words, on a desk and on a phone, in light and dark.
 
 `make browser` runs these tests; elsewhere they are skipped, because they need Playwright and
 Chromium (the variable CHROMIUM names another place than /usr/bin/chromium). The redraw times are
-printed at the end. When a test fails, a
-picture of what was on the screen is kept in build/browser.
+printed at the end. When a test fails, a picture of what was on the screen is kept in
+build/screenshots.
+
+The pictures of the copy are drawn within the limits of the online site (browser_limits.py), so this
+is also the test that every notebook, at every setting drawn, keeps to them. They are kept in
+build/browser, and drawn again when something changed.
 """
 
 import contextlib
@@ -20,12 +26,16 @@ import time
 import urllib.error
 import urllib.request
 
+import build_site
+import live_pictures
 import pytest
+from accessibility import TEXT, contrast
+from browser_limits import CELL
 from notebook_files import NOTEBOOKS, ROOT, notebook_paths
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 GOAL, LIMIT = 150, 1000  # ms from key press to changed picture, median of a figure, quiet and noisy
-KEPT = ROOT / "build" / "browser"
+KEPT = ROOT / "build" / "screenshots"
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 SETTINGS = {  # no news, no look-ups; every cell is in the page, not only those on the screen
     "apputils-extension/notification": QUIET,
@@ -117,7 +127,7 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(lab):
+def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -135,9 +145,23 @@ def page(browser):
     page.close()
 
 
-def open_notebook(lab, page, path):
-    """Open a notebook in JupyterLab; wait until its kernel listens: an earlier command is lost."""
-    page.goto(lab.url(f"doc/tree/notebooks/{path.name}"))
+@contextlib.contextmanager
+def screenshot(page, name):
+    """When what follows fails, keep a picture of the screen."""
+    try:
+        yield
+    except BaseException:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=KEPT / f"{name}.png")
+        raise
+
+
+LAB, CLASSIC = "doc/tree", "notebooks"  # where JupyterLab and Notebook 7 show a notebook
+
+
+def open_notebook(lab, page, path, face):
+    """Open a notebook; wait until its kernel listens: an earlier command is lost."""
+    page.goto(lab.url(f"{face}/notebooks/{path.name}"))
     page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(timeout=60_000)
 
     def listens():
@@ -146,7 +170,9 @@ def open_notebook(lab, page, path):
         return any(each["connections"] and each["execution_state"] == "idle" for each in kernels)
 
     lab.wait(listens)
-    page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\| Idle")).wait_for(timeout=30_000)
+    if face == LAB:
+        status = page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\| Idle"))
+        status.wait_for(timeout=30_000)
 
 
 def run_all(page):
@@ -196,34 +222,40 @@ TIMES = {}
 CONTROLS = ".noUi-handle, select, input[type=checkbox]"
 
 
-@pytest.mark.parametrize("path", notebook_paths(NOTEBOOKS), ids=lambda path: path.stem)
-def test_notebook_in_a_browser(path, lab, page):
-    try:
-        open_notebook(lab, page, path)
-        run_all(page)
-        bad = page.locator(BAD_OUTPUT)
-        assert bad.count() == 0, f"error or stderr output: {bad.first.inner_text()[:500]}"
-        figures = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-html img)")
-        assert figures.count() > 0, "no interactive figure"
-        for i in range(figures.count()):
-            figure = figures.nth(i)
-            figure.scroll_into_view_if_needed()
-            controls = figure.locator(CONTROLS)
-            labels = figure.locator(f".widget-inline-hbox:has({CONTROLS})")
-            assert controls.count() > 0 and labels.count() == controls.count()
-            for j in range(controls.count()):
-                label = labels.nth(j).locator(".widget-label, .widget-label-basic").first
-                name = label.inner_text().strip()
-                assert name, f"control {j} of figure {i} has no visible name"
-                for _ in range(3):
-                    took = move(figure, controls.nth(j), f"figure {i + 1}, {name}", page)
+def drive(lab, page, path, face):
+    """Run a notebook, and press every control of it three times."""
+    open_notebook(lab, page, path, face)
+    run_all(page)
+    bad = page.locator(BAD_OUTPUT)
+    assert bad.count() == 0, f"error or stderr output: {bad.first.inner_text()[:500]}"
+    figures = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-html img)")
+    assert figures.count() > 0, "no interactive figure"
+    for i in range(figures.count()):
+        figure = figures.nth(i)
+        figure.scroll_into_view_if_needed()
+        controls = figure.locator(CONTROLS)
+        labels = figure.locator(f".widget-inline-hbox:has({CONTROLS})")
+        assert controls.count() > 0 and labels.count() == controls.count()
+        for j in range(controls.count()):
+            label = labels.nth(j).locator(".widget-label, .widget-label-basic").first
+            name = label.inner_text().strip()
+            assert name, f"control {j} of figure {i} has no visible name"
+            for _ in range(3):
+                took = move(figure, controls.nth(j), f"figure {i + 1}, {name}", page)
+                if face == LAB:
                     TIMES.setdefault(f"{path.stem}, {i + 1}", []).append((took, name))
-        assert bad.count() == 0, f"error or stderr output: {bad.first.inner_text()[:500]}"
-        assert not page.problems, page.problems
-    except BaseException:
-        KEPT.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=KEPT / f"{path.stem}.png")
-        raise
+    assert bad.count() == 0, f"error or stderr output: {bad.first.inner_text()[:500]}"
+    assert not page.problems, page.problems
+
+
+FACES = [*((path, LAB) for path in notebook_paths(NOTEBOOKS)), (notebook_paths()[-1], CLASSIC)]
+
+
+@pytest.mark.parametrize("path, face", FACES, ids=lambda thing: getattr(thing, "stem", thing))
+def test_notebook_in_a_browser(path, face, lab, page):
+    try:
+        with screenshot(page, f"{path.stem}_{face.replace('/', '_')}"):
+            drive(lab, page, path, face)
     finally:
         for kernel in lab.get("api/kernels"):
             address = lab.url(f"api/kernels/{kernel['id']}")
@@ -246,3 +278,160 @@ def test_redraw_times(capsys):
     with capsys.disabled():
         print("", *lines, sep="\n")
     assert max(medians.values()) <= LIMIT
+
+
+# The copy for reading
+
+
+SHOWS = """
+([figure, file, sentence]) => {
+    const img = figure.querySelector("img");
+    return img.complete && img.naturalWidth > 0 && img.src.endsWith(`/${file}`)
+        && img.alt === sentence && figure.querySelector("figcaption").textContent === sentence;
+}
+"""
+# Each pair of a colour of letters and the colour behind them, with some of these letters.
+COLOURS = """
+() => {
+    const found = {};
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode.textContent.trim(), tag = walker.currentNode.parentElement;
+        if (!text || !tag.checkVisibility() || tag.closest("option")) continue;
+        let behind = tag;
+        while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") {
+            behind = behind.parentElement;
+        }
+        const colours = [getComputedStyle(tag).color, getComputedStyle(behind).backgroundColor];
+        found[colours.join(" on ")] ??= text.slice(0, 40);
+    }
+    return found;
+}
+"""
+SIDEWAYS = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+UNFOLD = "() => document.querySelectorAll('details').forEach(fold => { fold.open = true })"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the copy."""
+    kept, out = ROOT / "build" / "browser", tmp_path_factory.mktemp("site")
+    build_site.build_all(out, live=live_pictures.pictures(notebook_paths(), kept=kept, begin=CELL))
+    return out
+
+
+def open_copy(site, page, path):
+    """Open a page of the copy; from now on it may ask for nothing but its own files."""
+
+    def look(request):
+        if not request.url.startswith((site.as_uri(), "data:")):
+            page.problems.append(f"asks for {request.url}")
+
+    page.on("request", look)
+    page.on("console", lambda said: page.problems.append(f"console: {said.text}"))
+    page.goto(path.as_uri())
+
+
+def turn(page, control, to, count):
+    """Bring a control to one of its `count` positions with the keys that its kind has."""
+    kind = control.evaluate("control => control.type")
+    control.focus()
+    if kind == "checkbox":
+        page.keyboard.press("Space")
+    elif kind == "range":
+        page.keyboard.press("Home" if to == 0 else "End")
+    else:
+        for _ in range(count):  # until the end and not further
+            page.keyboard.press("ArrowUp" if to == 0 else "ArrowDown")
+
+
+def use(page, figure):
+    """Bring every control of a figure of the copy to its ends, and look at what it shows."""
+    data, controls = json.loads(figure.get_attribute("data-live")), figure.locator("input, select")
+    texts, pictures, at = data["texts"], data["pictures"], [*data["start"]]
+    assert controls.count() == len(texts) and len(pictures) > 1
+    assert all(label.strip() for label in figure.locator("label span").all_inner_texts())
+    figure.scroll_into_view_if_needed()
+    for k, choices in enumerate(texts):
+        for end in (len(choices) - 1, 0):
+            if at[k] == end:
+                continue
+            turn(page, controls.nth(k), end, len(choices))
+            at[k] = end
+            if ",".join(map(str, at)) not in pictures:
+                at = [end if i == k else start for i, start in enumerate(data["start"])]
+                said = figure.locator(".note").inner_text()
+                assert said.startswith("Back at the start: "), said
+            file, *_, sentence = pictures[",".join(map(str, at))]
+            arguments = [figure.element_handle(), file, sentence]
+            try:
+                page.wait_for_function(SHOWS, arg=arguments, timeout=20_000)
+            except Exception:
+                shown = figure.locator("img").get_attribute("alt")
+                raise AssertionError(f"{at} shows {shown!r} and not {sentence!r}") from None
+            sliders = controls.evaluate_all("all => all.map(one => one.type === 'range')")
+            values = [texts[i][j] for i, j in enumerate(at) if sliders[i]]
+            assert figure.locator("output").all_inner_texts() == values
+            spoken = "all => all.map(one => one.ariaValueText)"
+            assert figure.locator("input[type=range]").evaluate_all(spoken) == values
+
+
+def ratio(colours):
+    """The contrast of a text such as "rgb(0, 0, 0) on rgb(255, 255, 255)"."""
+    sides = re.findall(r"rgb\((.*?), (.*?), (.*?)\)", colours)
+    assert len(sides) == 2, colours  # a colour that is partly clear would need to be mixed
+    return contrast(*[[float(part) / 255 for part in side] for side in sides])
+
+
+@pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
+def test_copy_of_a_notebook_moves(path, site, page):
+    with screenshot(page, f"{path.stem}_copy"):
+        open_copy(site, page, site / "notebooks" / f"{path.stem}.html")
+        figures = page.locator("figure.live")
+        words = sum(live_pictures.live_cells(live_pictures.read(path)).values(), [])
+        assert [image.get_attribute("alt") for image in figures.locator("img").all()] == words
+        for figure in figures.all():
+            use(page, figure)
+        page.evaluate(UNFOLD)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate(COLOURS)
+            faint = {pair: text for pair, text in found.items() if ratio(pair) < TEXT}
+            assert len(found) > 5 and not faint, f"{scheme}: {faint}"
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert not page.evaluate(SIDEWAYS), "a phone scrolls the page sideways"
+        assert not page.problems, page.problems
+
+
+def test_no_page_of_the_copy_scrolls_a_phone_sideways(site, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    paths = sorted(site.rglob("*.html"))
+    assert len(paths) > len(notebook_paths())
+    for path in paths:
+        with screenshot(page, f"{path.stem}_phone"):
+            open_copy(site, page, path)
+            page.evaluate(UNFOLD)
+            assert not page.evaluate(SIDEWAYS), path
+            assert not page.problems, page.problems
+
+
+def test_a_finger_moves_a_slider_and_without_script_the_first_picture_stands(site, browser):
+    path = site / "notebooks" / f"{notebook_paths()[0].stem}.html"
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    with contextlib.closing(browser.new_context(**phone)) as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        slider = page.locator("figure.live input[type=range]").first
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        assert box["height"] >= 24  # WCAG 2.2, 2.5.8
+        page.touchscreen.tap(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+        assert slider.input_value() == slider.get_attribute("max")
+    with contextlib.closing(browser.new_context(java_script_enabled=False)) as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        figures = page.locator("figure.live")
+        assert figures.count() > 0 and page.locator("input, select").count() > 0
+        for figure in figures.all():
+            assert figure.locator("img").is_visible()
+            assert not any(each.is_visible() for each in figure.locator("label, .note").all())

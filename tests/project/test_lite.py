@@ -106,7 +106,7 @@ def test_a_notebook_runs_within_the_limits_of_the_browser(number):
 
 REFUSED = {
     "thread": "import threading\nthreading.Thread(target=print).start()",
-    "pool": "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(print).result()",
+    "pool": "import concurrent.futures as c\nc.ThreadPoolExecutor(1).submit(print).result()",
     "process": "import subprocess\nsubprocess.run(['true'])",
     "fork": "import os\nos.fork()",
     "time.thread_time": "import time\ntime.thread_time()",

@@ -1,11 +1,14 @@
-"""The copy for reading holds every figure and formula, loads nothing, and has no dead link."""
+"""The copy for reading holds every figure and formula, loads nothing but its own files, runs nothing
+but its own script, and has no dead link."""
 
 import base64
+import json
 import re
 from urllib.parse import unquote, urlsplit
 
 import build_lite
 import build_site
+import live_pictures
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
@@ -59,6 +62,10 @@ def pages(folder):
     return {path: BeautifulSoup(text, "html.parser") for path, text in texts.items()}
 
 
+ON = {f"on{event}" for event in ("load", "click", "input", "change", "error")}
+LINKS = ["a", "link", "img", "script"]
+
+
 def is_dead(address, path, every_page):
     """Whether an address on the page at `path` leads nowhere on the site."""
     parts = urlsplit(address)
@@ -83,11 +90,14 @@ def find_faults(path, every_page):
     words = "".join(text for text in texts if not text.find_parent(["pre", "code"]))
     if re.search(r"\$[^$]*[\\_^][^$]*\$|\\(frac|sum|text)\b", words):
         yield "a formula left as it was written"
-    yield from (f"runs {tag}" for tag in page.find_all(["script", "iframe", "object", "embed"]))
+    for tag in page.find_all(["script", "iframe", "object", "embed"]):
+        if (tag.name, tag.text) != ("script", "") or not re.fullmatch(r"(\.\./)*live\.js", tag["src"]):
+            yield f"runs {tag}"
+    yield from (f"runs {tag.name}" for tag in page.find_all(lambda tag: ON & {*tag.attrs}))
     for tag in page.find_all(src=True) + page.find_all("link"):
         if re.match(r"(https?:)?//", tag.get("src") or tag["href"]):
             yield f"fetches {tag}"
-    linked = [tag.get("href") or tag.get("src") for tag in page.find_all(["a", "link", "img"])]
+    linked = [tag.get("href") or tag.get("src") for tag in page.find_all(LINKS)]
     yield from (f"dead link {name}" for name in linked if is_dead(name, path, every_page))
 
 
@@ -98,6 +108,9 @@ def test_every_page_is_whole(site):
     home = min(site, key=lambda path: len(path.parts))
     style = home.with_name("style.css").read_text(encoding="utf-8")
     assert not re.search(r"@import|url\((?!data:)", style)
+    script = home.with_name("live.js").read_text(encoding="utf-8")
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|innerHTML|https?:)\b", script)
+    assert "decode" in script and len(script.splitlines()) < 100
 
 
 @pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
@@ -150,7 +163,8 @@ def test_a_small_series(tmp_path):
     assert home.main.find_all("a")[1]["href"] == "notebooks/01_a.html#Two-words"
     assert home.img["src"] == "dot.png" and lesson.main.a["href"] == "../index.html"
     assert lesson.title.text == "01. A lesson | The series"
-    assert lesson.img["alt"] == "a small dot" and lesson.img["src"].startswith("data:image/png")
+    assert lesson.img["alt"] == "a small dot" and lesson.img["loading"] == "lazy"
+    assert (lesson.img["width"], lesson.img["height"]) == ("1", "1") and not lesson.script
     sections = lesson.find("nav", attrs={"aria-label": "Sections"})
     assert [link.text for link in sections.find_all("a")] == ["Two words", '"A" & b']
     fold = lesson.main.details
@@ -176,6 +190,9 @@ def test_a_text_that_cannot_become_a_page_stops_the_build(tmp_path, old, new, wo
     "old, new, words",
     [
         ("<main>", '<main><script src="x.js"></script>', "runs"),
+        ("<main>", '<main><script src="../live.js">x</script>', "runs"),
+        ("<main>", '<main><script src="../../live.js"></script>', "dead link"),
+        ("<main>", '<main><p onclick="x()">', "runs"),
         ("<main>", '<main><img alt="a dot" src="https://x.org/a.png">', "fetches"),
         ("../index.html", "../inde.html", "dead link"),
         ("../style.css", "../styl.css", "dead link"),
@@ -210,11 +227,112 @@ def test_formulas_are_repaired():
         assert part in page.formula(latex, "inline")
 
 
-def test_one_page_from_the_command_line(tmp_path, capsys):
+def test_one_page_from_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(live_pictures, "folders", lambda paths: {paths[0]: tmp_path / "none"})
     first = notebook_paths()[0]
     assert build_site.main([str(first), "--out", str(tmp_path)]) == 0
     assert [path.name for path in tmp_path.rglob("*.html")] == [f"{first.stem}.html"]
-    assert str(tmp_path) in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(tmp_path) in said and f"{first.name} stands still" in said
+
+
+# Figures with controls
+
+LIVE = """\
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+import rrnn_helpers as rh
+
+def draw(height, colour, **others):
+    figure = Figure(figsize=(1, 1))
+    figure.add_axes((0, 0, 1, 1)).axhline(height, color=colour)
+    return figure
+
+def words(height, colour, **others):
+    return f"A {colour} line at {height}, 'n' <{others}>."
+"""
+SMALL = "rh.LiveFigure(draw, words, height=(0.0, 1.0, 0.5, 0.5), colour=['red', 'blue'])"
+LARGE = """\
+low = widgets.Dropdown(options=[("few", 0), ("some", 3)], value=3)
+rh.LiveFigure(draw, words, height=(1, 20, 1, 7), colour=["red", "blue"], low=low, bold=True)"""
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    """A small series with two figures that have controls: its folder, the folder where their
+    pictures are kept, and its notebook."""
+    root = write(tmp_path_factory.mktemp("live"))
+    path = root / "notebooks" / "01_a.ipynb"
+    cells = [new_markdown_cell(LESSON, id="opening"), new_code_cell(LIVE, id="code")]
+    for name, code, alt in (("small", SMALL, "A red line at 0.5, 'n' <{}>."),
+                            ("large", LARGE, "A red line at 7, 'n' <{'low': 3, 'bold': True}>.")):
+        data = {"image/png": PIXEL, "text/plain": f"Interactive figure: {alt}"}
+        facts = {"image/png": {"alt": alt, "width": 1}}
+        stored = new_output("execute_result", data, metadata=facts, execution_count=1)
+        cells.append(new_code_cell(code, id=name, outputs=[stored]))
+    nbformat.write(new_notebook(cells=cells), path)
+    return root, root / "kept", path
+
+
+def built(root, kept, path, out):
+    build_site.build_all(out, root, live_pictures.pictures([path], kept=kept))
+    return {file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+
+
+def test_figures_with_controls(live, tmp_path, monkeypatch):
+    files = built(*live, tmp_path / "one")
+    with monkeypatch.context() as patch:  # nothing is drawn again, and no byte differs
+        patch.setattr(live_pictures, "draw_notebook", None)
+        assert built(*live, tmp_path / "two") == files
+    place, every_page = tmp_path / "one/notebooks/01_a.html", pages(tmp_path / "one")
+    page = every_page[place]
+    assert page.script["src"] == "../live.js" and not list(find_faults(place, every_page))
+    small, large = page.find_all("figure", "live")
+    data = json.loads(small["data-live"])
+    assert data["texts"] == [["0.00", "0.50", "1.00"], ["red", "blue"]] and data["start"] == [1, 0]
+    assert set(data["pictures"]) == {f"{i},{j}" for i in range(3) for j in range(2)}
+    folder = tmp_path / "one" / "pictures" / "01_a"
+    assert all((folder / name).is_file() for name, *_ in data["pictures"].values())
+    assert len({name for name, *_ in data["pictures"].values()}) == 6
+    assert data["pictures"]["2,1"][1:] == [90, 90, "A blue line at 1.0, 'n' <{}>."]
+    assert data["pictures"]["1,0"][3] == small.img["alt"] == small.figcaption.text
+    assert small.img["src"].endswith(data["pictures"]["1,0"][0]) and not small.p
+    assert [tag.name for tag in small.find_all(["input", "select"])] == ["input", "select"]
+    assert small.output.text == small.input["aria-valuetext"] == "0.50"
+    assert small.find("option", selected=True).text == "red" and "hidden" in small.div.attrs
+    data = json.loads(large["data-live"])
+    assert data["start"] == [6, 0, 1, 1] and len(data["pictures"]) == 1 + 19 + 1 + 1 + 1
+    assert "one control at a time" in large.p.text and large.find("input", type="checkbox")
+    labels = [label.span.text for label in large.find_all("label")]
+    assert labels == ["height", "colour", "low", "bold"]
+
+
+def test_a_change_is_drawn_again_and_stale_words_stop_the_build(live, monkeypatch):
+    root, kept, path = live
+    live_pictures.pictures([path], kept=kept)
+    [before] = live_pictures.folders([path], kept).values()
+    assert before.is_dir()
+    text = path.read_text(encoding="utf-8")
+    for old, new in (("A red line at 7", "A red dot at 7"), ("axhline(", "nothing(")):
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        [after] = live_pictures.folders([path], kept).values()
+        assert after != before and not live_pictures.drawn_before({path: after})
+        with pytest.raises(live_pictures.StalePictures, match="01_a"):
+            live_pictures.draw_notebook(path, after)
+        assert before.is_dir() and not after.exists()
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(live_pictures, "version", lambda name: "0")
+    assert live_pictures.folders([path], kept) != {path: before}
+
+
+def test_which_settings_are_drawn():
+    assert live_pictures.states([3], (1,)) == [(0,), (2,)]
+    assert len(live_pictures.states([6, 10], (0, 0))) == 59
+    some = live_pictures.states([61, 2], (4, 1))
+    assert len(some) == 61 and (4, 0) in some and (0, 1) in some and (0, 0) not in some
+    assert live_pictures.same_words("at 0.12, up", "at 0.13, up")
+    assert not live_pictures.same_words("at 0.12, up", "at 0.12, down")
 
 
 def test_the_online_site_gets_the_notebooks_with_their_packages(tmp_path):
