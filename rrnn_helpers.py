@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 # 01: attention by hand, and gradients
-from rrnn.reference import softmax, sigmoid, layer_norm, glorot_uniform  # isort: skip
+from rrnn.reference import softmax  # isort: skip
 from rrnn.reference import scaled_dot_product_attention, multi_head_attention  # isort: skip
 from rrnn.gradcheck import check_gradients  # isort: skip
 
 # 02: the core, from lines to layers
-from rrnn.reference import core_step  # isort: skip
+from rrnn.reference import sigmoid, layer_norm, core_step  # isort: skip
 from rrnn.attention import Attention  # isort: skip
 from rrnn.layers import LayerNorm, Linear, MLP, Residual  # isort: skip
 from rrnn.gates import Gates  # isort: skip
@@ -38,8 +38,8 @@ from rrnn.tasks import NthFarthest, ObjectTracking, PairMatching  # isort: skip
 from rrnn.tasks import BabiQA, CharacterText, ProgramEvaluation, Sorting, StoryQA  # isort: skip
 
 # 05: the opponent
-from rrnn.lstm import LSTM, LSTMLayer  # isort: skip
-from rrnn.reference import orthogonal  # isort: skip
+from rrnn.lstm import LSTM, LSTMLayer, NormedLSTMLayer  # isort: skip
+from rrnn.reference import glorot_uniform, orthogonal  # isort: skip
 
 # 06: training
 from rrnn.training import Adam, History, evaluate, train  # isort: skip
@@ -52,8 +52,8 @@ from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # i
 
 # what the help below is made with
 from rrnn.checks import Number, Whole, floats  # isort: skip
-from rrnn.pictures import COLOURS, MARKERS, WIDEST, Sketch, heat, label_cells, scale, ticks  # isort: skip
-from rrnn.pictures import figure as new_figure  # isort: skip
+from rrnn.pictures import COLOURS, MARKERS, Sketch, heat, label_cells, scale, ticks  # isort: skip
+from rrnn.pictures import WIDEST, figure as new_figure  # isort: skip
 
 __all__ = [
     "softmax", "sigmoid", "layer_norm", "glorot_uniform", "scaled_dot_product_attention",
@@ -61,11 +61,11 @@ __all__ = [
     "MLP", "Residual", "Gates", "Block", "RelationalMemoryCore", "SlotGate", "GatedMemory",
     "RelationalMemory", "RelationalRNN", "RelationalRNNCell", "Batch", "BabiQA", "CharacterText",
     "NthFarthest", "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA",
-    "LSTM", "LSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train", "CheckpointError",
-    "load_checkpoint", "save_checkpoint", "load_records", "run_experiments", "Comparison",
-    "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS", "label_cells",
-    "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure", "show_table",
-    "show_source", "LiveFigure", "Sketch", "about", "claim",
+    "LSTM", "LSTMLayer", "NormedLSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train",
+    "CheckpointError", "load_checkpoint", "save_checkpoint", "load_records", "run_experiments",
+    "Comparison", "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS",
+    "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure",
+    "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent

@@ -1,5 +1,5 @@
-"""The relational memory core: a step is the table of notebook 02, its way back the same lines from
-the bottom."""
+"""The relational memory core: a step is next_memory of notebook 02 line by line, its way back the
+same lines from the bottom."""
 
 import numpy as np
 

@@ -27,7 +27,7 @@ def softmax(x, axis=-1):
 
 def sigmoid(x):
     """1 / (1 + exp(-x)), with exp of nothing above 0, so that it cannot overflow, and that what is
-    nearly 0 keeps its digits; same shape as x. Taught in notebook 01."""
+    nearly 0 keeps its digits; same shape as x. Taught in notebook 02."""
     x = real("x", x)
     with np.errstate(under="ignore"):
         e = np.exp(-np.abs(x))
@@ -39,7 +39,7 @@ def layer_norm(x, gain, bias):
     (..., size).
 
     gain and bias are (size,). Raises ValueError where the sizes do not agree. Taught in
-    notebook 01.
+    notebook 02.
     """
     x, gain, bias = real("x", x), real("gain", gain), real("bias", bias)
     if x.ndim == 0 or np.shape(gain) != x.shape[-1:] or np.shape(bias) != x.shape[-1:]:
@@ -61,7 +61,7 @@ def glorot_uniform(shape, rng, dtype=np.float64):
     """A (fan_in, fan_out) matrix, uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and
     Bengio, 2010).
 
-    Drawn in float64 and cast, so that one seed means one matrix. Taught in notebook 01.
+    Drawn in float64 and cast, so that one seed means one matrix. Taught in notebook 05.
     """
     if np.shape(shape) != (2,):
         raise ValueError(f"shape must be two sizes, (fan_in, fan_out), got {shape!r}")
