@@ -115,7 +115,7 @@ class LSTMLayer(Layer):
 class NormedLSTMLayer(Layer):
     """The LSTM with layer norms: z = LN(x W_x + h W_h) over the sums of all four gates, its shift
     being their bias, and h' = o * tanh(LN(c')) (Ba, Kiros and Hinton, 2016, who have two layer
-    norms for z, one for each product)."""
+    norms for z, one for each product). Taught in notebook 05."""
 
     @checked
     def __init__(self, input_size: Whole(), size: Whole()):
