@@ -64,7 +64,7 @@ clean:
 # .venv: how it is made, and a stamp for each set of packages that it has
 # ---------------------------------------------------------------------------------------------------------------------
 UV := $(shell command -v uv 2>/dev/null)
-INSTALL := $(if $(UV),uv pip install --python $(PY),$(PY) -m pip install --disable-pip-version-check) --quiet
+INSTALL := $(if $(UV),uv pip install --python $(PY),$(PY) -m pip install --disable-pip-version-check --no-compile) --quiet
 NEEDED := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 MADE_WITH := import sys; print(sys.base_prefix, sys.version)
 VERSION := import sys; print(sys.version.split()[0])

@@ -15,12 +15,13 @@ LABEL = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 WIDEST = 8.5  # inches: a wider figure would be made smaller on the page, and its letters with it
 
 
-def figure(rows, columns, size, left=0.7, right=0.2, bottom=0.55, top=0.4, gap=0.35):
+def figure(rows, columns, size, *, widest=WIDEST, left=0.7, right=0.2, bottom=0.55, top=0.4,
+           gap=0.35):  # fmt: skip
     """A Figure of its own (pyplot keeps no reference to it, and nothing is shown twice) and its
     axes, in a row. Margins and gaps are in inches: matplotlib's layout engines draw all twice."""
     from matplotlib.figure import Figure
 
-    width, height = min(size[0], WIDEST), size[1]
+    width, height = min(size[0], widest), size[1]
     made = Figure(figsize=(width, height))
     axes = made.subplots(rows, columns, squeeze=False).ravel()
     across, down = (width - left - right) / columns, (height - top - bottom) / rows

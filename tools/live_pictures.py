@@ -126,6 +126,7 @@ def encode(image, width):
     """A PNG as WebP in at most 256 colours, and the (width, height) at which to show it."""
     picture = Image.open(io.BytesIO(image))
     size = picture.size
+    width = width or size[0]
     if picture.mode != "P":
         flat = Image.new("RGBA", size, "white")
         flat.alpha_composite(picture.convert("RGBA"))

@@ -54,7 +54,7 @@ SEARCH_SEED, SEEDS = 100, (1, 2, 3, 4, 5)
 READOUT = {"readout_sizes": (64, 64)}
 # What the runs are made of: task, model, steps; "search_steps" if the search is shorter; "rate_of"
 # the experiment whose learning rate is taken over, or "near" the one whose rate and its two
-# neighbours are searched; "seeds" other than SEEDS.
+# neighbours are searched; "seeds" other than SEEDS; "schedule" of the rate.
 NTH_3X2 = ("NthFarthest", {"num_vectors": 3, "num_dims": 2})
 NTH_4X2 = ("NthFarthest", {"num_vectors": 4, "num_dims": 2})
 LARGE_CORE = {"slot_size": 64, "num_heads": 4} | READOUT
@@ -169,6 +169,15 @@ for short, task in {"nth": "nth_3x2", "story": "small_story"}.items():
         "weights": False,
     }  # fmt: skip
 
+# What a falling rate buys, and what four times the steps (notebook 06).
+for name, change in {
+    "decay": {"schedule": "decay"},
+    "long": {"steps": 19200, "seeds": (1, 2, 3)},
+    "long_decay": {"steps": 19200, "schedule": "decay", "seeds": (1, 2, 3)},
+}.items():  # fmt: skip
+    more = {"rate_of": "nth_3x2_core", "weights": False}
+    EXPERIMENTS[f"schedule_{name}"] = EXPERIMENTS["nth_3x2_core"] | more | change
+
 
 def plan(name, rate, seed):
     """The entry of EXPERIMENTS as rrnn_helpers.run_experiments takes it."""
@@ -179,6 +188,7 @@ def plan(name, rate, seed):
         "batch_size": 128, "learning_rate": rate, "seed": seed,
         "eval_every": entry["steps"] // 20 if "search_steps" in entry else 250,
     }  # fmt: skip
+    arguments |= {key: entry[key] for key in ("schedule",) if key in entry}
     planned = {key: entry[key] for key in ("task", "model", "curriculum") if key in entry}
     keep = entry.get("weights", True) and not searching
     return planned | {"train": arguments} | ({} if keep else {"weights": False})

@@ -140,7 +140,8 @@ def story_qa(task, batch):
     bottom = 0.5 + 0.063 * max(map(len, steps)) if roomy else 0.6
     height = max(0.45 * len(rows) + bottom + 0.6, 0.17 * len(places) + 1.6)
     size, left = (max(6, 0.5 * T + 3.6), height), 0.4 + 0.085 * max(map(len, rows))
-    drawing, (axis,) = figure(1, 1, size, left=left, right=1.85, bottom=bottom, top=0.6)
+    margins = {"left": left, "right": 1.85, "bottom": bottom, "top": 0.6}
+    drawing, (axis,) = figure(1, 1, size, widest=8.5 if roomy else 12, **margins)
 
     # The story, played again: where the person or thing of each row is, and who holds it.
     where, holder, written = {}, {}, {}

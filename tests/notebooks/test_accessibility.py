@@ -10,6 +10,7 @@ import pytest
 from accessibility import GRAPHICS, GRID, contrast, linear, picture_faults, watch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from notebook_files import ROOT
 
 import rrnn_helpers as rh
 
@@ -97,12 +98,14 @@ PLOTS = {
         for count, columns in ((1, 4), (2, 3), (9, 1))
     ],
 }  # fmt: skip
+STORIES = ROOT / "tests" / "fixtures" / "babi"
 TASKS = [
     rh.NthFarthest(3, 2), rh.NthFarthest(12, 2), rh.NthFarthest(8, 16), rh.PairMatching(2, 4),
     rh.PairMatching(8, 16), rh.Sorting(2, 4), rh.Sorting(16, 32), rh.ObjectTracking(1, 2, 1),
     rh.ObjectTracking(9, 8, 30), rh.StoryQA(), rh.StoryQA(2, 1, 3, 4), rh.StoryQA(4, 4, 9, 60),
     rh.ProgramEvaluation("copy", 1, 5), rh.ProgramEvaluation("add", 1, 3),
-    rh.ProgramEvaluation("program", 3, 3),
+    rh.ProgramEvaluation("program", 3, 3), rh.BabiQA(STORIES, 1), rh.BabiQA(STORIES, 8),
+    rh.CharacterText(steps=20), rh.CharacterText(),
 ]  # fmt: skip
 
 
