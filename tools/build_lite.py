@@ -20,10 +20,25 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "lite"
 # Pyodide loads what a cell imports, but does not look into rrnn_helpers and rrnn.
 PACKAGES = "%pip install -q ipywidgets matplotlib numpy scipy threadpoolctl tqdm"
+NO_THREADS = """\
+# A browser starts no threads: what an executor is given is computed at once.
+from concurrent.futures import Future, ThreadPoolExecutor
+
+def submit(executor, function, *args, **kwargs):
+    future = Future()
+    try:
+        future.set_result(function(*args, **kwargs))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+ThreadPoolExecutor.submit = submit
+"""
 
 
 def stage(folder, root=ROOT):
-    """Copy to `folder` what the site shows; each notebook gets a cell that fetches the packages."""
+    """Copy to `folder` what the site shows; each notebook gets a cell that fetches the packages
+    and does without threads."""
     ignore = shutil.ignore_patterns(".*", "__pycache__")
     for name in ("notebooks", "rrnn"):
         shutil.copytree(root / name, folder / name, ignore=ignore)
@@ -31,7 +46,8 @@ def stage(folder, root=ROOT):
         shutil.copyfile(root / name, folder / name)
     for path in (folder / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
-        notebook.cells.insert(1, nbformat.v4.new_code_cell(PACKAGES, id="packages"))
+        code = f"{PACKAGES}\n\n{NO_THREADS}"
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(code, id="packages"))
         nbformat.write(notebook, path)
 
 

@@ -9,15 +9,14 @@ import threading
 import time
 from pathlib import Path
 
+from build_lite import NO_THREADS
+
 ROOT = Path(__file__).resolve().parents[2]
 PYODIDE = json.loads((ROOT / "tests/fixtures/pyodide.json").read_text(encoding="utf-8"))
-# The first cell of a notebook that is to run within the limits.
-CELL = f"""\
-import sys
-sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
-import browser_limits
-browser_limits.restrict()
-"""
+PATHS = [str(ROOT), str(ROOT / "tools"), str(Path(__file__).parent)]
+# The first cells of a notebook that is to run within the limits, and as on the online site.
+LIMITS = f"import sys\nsys.path[:0] = {PATHS!r}\nimport browser_limits\nbrowser_limits.restrict()\n"
+CELL = LIMITS + NO_THREADS
 
 
 def restrict():

@@ -8,7 +8,13 @@ import pytest
 from link_notebooks import COLAB_ID
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_files import DETAILS, FENCE, NOTEBOOKS, blank_fences, folded_blocks, notebook_paths
-from rebuild_notebooks import KERNELSPEC, LANGUAGE_INFO, RANDOM_ID, WIDGET_VIEW
+from rebuild_notebooks import (
+    KERNELSPEC,
+    LANGUAGE_INFO,
+    RANDOM_ID,
+    WIDGET_VIEW,
+    reading_minutes,
+)
 
 MOST_IGNORED_OUTPUTS = 3  # in the whole series
 MOST_LINES, USUAL_LINES = 40, 20  # non-blank lines of a code cell: of any one, and of nine in ten
@@ -131,6 +137,13 @@ def find_opening_faults(notebook):
         yield 'the first code cell after the Colab cell has no line like sys.path.insert(0, "..")'
 
 
+def find_dishonest_times(notebook):
+    said = re.search(r"(\d+) minutes to read", notebook.cells[0].source)
+    counted = reading_minutes(notebook)
+    if said and abs(int(said[1]) - counted) > 10:
+        yield f"the opening cell says {said[0]}, and counted are {counted}"
+
+
 def find_code_faults(notebook):
     lengths = []
     for cell in code_cells(notebook):
@@ -240,6 +253,7 @@ x = 1
 
 </details>
 """
+FOLDED = {"jupyter": {"source_hidden": True}}
 NO_HINT = SOLUTION.replace("Hint", "So")
 NO_BLANK_LINE = "<details><summary>Answer</summary>\n$x$\n</details>"
 
@@ -252,7 +266,7 @@ def small_notebook():
     path = 'import sys\n\nsys.path.insert(0, "..")'
     cells = [
         new_markdown_cell(OPENING, id="opening"),
-        new_code_cell(path, id="bootstrap", execution_count=1),
+        new_code_cell(path, id="bootstrap", execution_count=1, metadata=FOLDED),
         new_code_cell("show()", id="figure", execution_count=2, outputs=outputs),
         new_markdown_cell("## Exercises\n\n" + "\n".join(sections), id="exercises"),
     ]
@@ -283,6 +297,8 @@ FAULTS = [
     fault("headings of level 1", opening__source=OPENING + "\n\n# Again"),
     fault("of level 3 follows", opening__source=OPENING + "\n\n### Deep"),
     fault("opening cell", opening__source="# A lesson"),
+    fault("counted are", opening__source=OPENING + " 25 minutes to read"),
+    fault("not folded", bootstrap__metadata={}),
     fault("sys.path", bootstrap__source="import numpy"),
     fault("semicolon", figure__source="show();"),
     fault("global random state", figure__source="np.random.seed(0)"),

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError
 import build_lite
 import nbformat
 import pytest
-from browser_limits import CELL, PYODIDE
+from browser_limits import CELL, LIMITS, PYODIDE
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 from notebook_files import NOTEBOOKS, ROOT, notebook_paths
@@ -93,20 +93,27 @@ def test_the_pinned_pyodide_is_that_of_the_kernel():
 
 
 def run(codes, folder):
-    cells = [new_code_cell(code) for code in (CELL, *codes)]
-    execute(new_notebook(cells=cells), folder)
+    execute(new_notebook(cells=[new_code_cell(code) for code in codes]), folder)
 
 
 @pytest.mark.parametrize("number", QUICK)
 def test_a_notebook_runs_within_the_limits_of_the_browser(number):
     [path] = NOTEBOOKS.glob(f"{number}_*.ipynb")
     cells = nbformat.read(path, as_version=4).cells
-    run([cell.source for cell in cells if cell.cell_type == "code"], NOTEBOOKS)
+    run([CELL, *(cell.source for cell in cells if cell.cell_type == "code")], NOTEBOOKS)
 
 
+POOL = """
+import concurrent.futures
+with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    sums = [pool.submit(sum, [i, 2]) for i in range(3)]
+    bad = pool.submit(sum, 1)
+assert [done.result() for done in concurrent.futures.as_completed(sums)]
+assert [one.result() for one in sums] == [2, 3, 4] and isinstance(bad.exception(), TypeError)
+"""
 REFUSED = {
     "thread": "import threading\nthreading.Thread(target=print).start()",
-    "pool": "import concurrent.futures as c\nc.ThreadPoolExecutor(1).submit(print).result()",
+    "pool": POOL,
     "process": "import subprocess\nsubprocess.run(['true'])",
     "fork": "import os\nos.fork()",
     "time.thread_time": "import time\ntime.thread_time()",
@@ -120,5 +127,11 @@ REFUSED = {
 def test_what_the_browser_refuses_is_refused(what, tmp_path):
     said = {"pool": PYODIDE["refuses"]["thread"], "library": "ModuleNotFoundError"}
     words = said.get(what) or PYODIDE["refuses"][what]
-    with pytest.raises(CellExecutionError, match=re.escape(words.split("'")[0].split(":")[0])):
-        run([REFUSED[what]], tmp_path)
+    kind, _, words = words.partition(": ")
+    with pytest.raises(CellExecutionError, match=kind) as caught:
+        run([LIMITS, REFUSED[what]], tmp_path)
+    assert words.split("'")[0] in str(caught.value)
+
+
+def test_an_executor_computes_without_threads(tmp_path):
+    run([CELL, POOL], tmp_path)
