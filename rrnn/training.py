@@ -131,7 +131,7 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
     goes on from there if the file exists, to the same parameters as without the interruption;
     CheckpointError if it is of another run. Raises FloatingPointError when the loss or its gradient
     is not finite: the message gives the step, and the model keeps the parameters of the last step
-    that was. Taught in notebook 06.
+    that was; RuntimeError while another call trains the model. Taught in notebook 06.
     """
     check_model(model)
     with alone(model):

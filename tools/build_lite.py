@@ -18,8 +18,9 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "lite"
-# Pyodide loads what a cell imports, but does not look into rrnn_helpers and rrnn.
-PACKAGES = "%pip install -q ipywidgets matplotlib numpy scipy threadpoolctl tqdm"
+# Pyodide loads what a cell imports, but does not look into rrnn_helpers and rrnn. pydoc_data is a
+# part of the standard library that it has as a package.
+PACKAGES = "%pip install -q ipywidgets matplotlib numpy pydoc-data scipy threadpoolctl tqdm"
 NO_THREADS = """\
 # A browser starts no threads: what an executor is given is computed at once.
 from concurrent.futures import Future, ThreadPoolExecutor

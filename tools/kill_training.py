@@ -33,7 +33,8 @@ STEPS, FILE = 150, "run.npz"  # the curriculum moves on after about 100
 
 
 def run(folder):
-    """The training, from its checkpoint if there is one."""
+    """The training, from its checkpoint if there is one, in a process of its own."""
+    print("begins", flush=True)
     task, easier = NthFarthest(3, 2), NthFarthest(2, 2, labels=3)
     sizes = {"num_slots": 2, "slot_size": 4, "num_heads": 2}
     model = RelationalMemoryCore(task.input_size, task.output_size, **sizes)
@@ -76,12 +77,9 @@ def main():
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        print("begins", flush=True)
-        run(options.run)
-        return 0
+        return run(options.run)
     if options.kills < 1:
         parser.error(f"--kills must be at least 1, got {options.kills}")
-
     draw, kills, runs, halves, wrong = random.Random(options.seed), 0, 0, 0, []
     with tempfile.TemporaryDirectory() as top:
         undisturbed = Path(top, "undisturbed")
@@ -101,8 +99,7 @@ def main():
                 kills, halves = kills + (not ended), halves + any(folder.glob(".*.part"))
                 if not ended and kills % 10 == 0:
                     print(f"{kills:4} kills, {runs} runs, wrong: {len(wrong)}", flush=True)
-            found = differences(folder, process.returncode, right)
-            wrong += [f"run {runs}: {text}" for text in found]
+            wrong += differences(folder, process.returncode, right)
     good = "all ended with the same bits and left nothing behind"
     print(f"{kills} kills in {runs} runs, {halves} of them while a file was written; "
           f"{'; '.join(wrong) or good}")  # fmt: skip

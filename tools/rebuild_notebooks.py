@@ -174,7 +174,8 @@ def reading_minutes(notebook):
             words += len(cell.source.split())
         elif not cell.metadata.get("jupyter", {}).get("source_hidden"):
             lines += sum(bool(line.strip()) for line in cell.source.splitlines())
-    return 5 * round((words / WORDS_PER_MINUTE + lines * SECONDS_PER_CODE_LINE / 60) / 5)
+    minutes = words / WORDS_PER_MINUTE + lines * SECONDS_PER_CODE_LINE / 60
+    return max(5, 5 * round(minutes / 5))
 
 
 def table_row(path, notebook, seconds):

@@ -9,10 +9,12 @@ import threading
 import time
 from pathlib import Path
 
-from build_lite import NO_THREADS
+from build_lite import NO_THREADS, PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PYODIDE = json.loads((ROOT / "tests/fixtures/pyodide.json").read_text(encoding="utf-8"))
+FETCHED = PACKAGES.removeprefix("%pip install -q ").split()
+LACKS = {name for name in PYODIDE["lacks"] if name.replace("_", "-") not in FETCHED}
 PATHS = [str(ROOT), str(ROOT / "tools"), str(Path(__file__).parent)]
 # The first cells of a notebook that is to run within the limits, and as on the online site.
 LIMITS = f"import sys\nsys.path[:0] = {PATHS!r}\nimport browser_limits\nbrowser_limits.restrict()\n"
@@ -47,5 +49,5 @@ def restrict():
         if hasattr(module, name):
             delattr(module, name)
     os.cpu_count = lambda: PYODIDE["cores"]
-    for name in ("_multiprocessing", *PYODIDE["lacks"]):
+    for name in ("_multiprocessing", *LACKS):
         sys.modules[name] = None  # an import fails

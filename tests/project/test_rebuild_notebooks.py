@@ -28,7 +28,7 @@ def test_a_second_rebuild_changes_no_byte(tmp_path, capsys):
     path = write(tmp_path / "a.ipynb", *cells)
     assert rebuild_notebooks.main(["--times", str(path)]) == 0
     first = path.read_bytes()
-    assert "| [A lesson](notebooks/a.ipynb) | 1 min |" in capsys.readouterr().out
+    assert "| [A lesson](notebooks/a.ipynb) | 5 min |" in capsys.readouterr().out
     assert rebuild_notebooks.main([str(path)]) == 0
     assert path.read_bytes() == first
     notebook = nbformat.read(path, as_version=4)
