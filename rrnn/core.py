@@ -123,7 +123,10 @@ class RelationalMemoryCore(Model):
     qkv_norm=False leaves out the first LN, mlp_layers=0 is C = U, gate_style "unit" has gates S
     wide, "memory" 1 wide, None none: M' = C. num_blocks > 1 repeats attention and MLP, each block
     with its own q, k, v and norms, the MLP being shared; the input row passes through all of them
-    (share_blocks=True: one set of weights, and p itself again before each block).
+    (share_blocks=True: one set of weights, and p itself again before each block). What is not as
+    in their code: first weights are Glorot's (theirs are truncated normal, 1 / sqrt(inputs) wide),
+    b_g is one bias (theirs are two, of which it is the sum), keys are as wide as a head (theirs
+    may be wider), and the input row does not ask in the last block (its answer is not used).
 
     initial_memory is "identity", "zeros" or "random" (one draw from the seed). readout_sizes are
     ReLU layers before the linear one. attend_to="self" is not in the paper: each slot sees itself
