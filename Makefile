@@ -19,7 +19,7 @@ lab: .venv/has-lab
 test: lint
 	$(PY) -m pytest $(NBVAL) tests/conftest.py $(TESTS) $(ARGS)
 
-browser: .venv/has-test .venv/has-browser  # every notebook in JupyterLab, driven in Chromium, which must be installed
+browser: .venv/has-test .venv/has-browser  # the notebooks in JupyterLab and the copy for reading, driven in Chromium, which must be installed
 	RRNN_BROWSER=required $(PY) -m pytest tests/conftest.py tests/notebooks/test_browser.py $(ARGS)
 
 floors: .venv/has-test  # the unit tests with the oldest packages allowed, in an environment that is thrown away
@@ -46,7 +46,7 @@ times: .venv/has-lab  # the rows of the table in README.md, measured here
 babi: .venv/has-lab  # the runs on real stories: make babi DATA=the folder that holds them
 	$(PY) tools/run_babi.py --data $(or $(DATA),$(error say where the stories are: make babi DATA=...)) $(ARGS)
 
-site: .venv/has-test  # the copy for reading in a browser, made from the stored outputs
+site: .venv/has-test  # the copy for reading in a browser, with the pictures of every setting of every control
 	rm -rf build/site
 	$(PY) tools/build_site.py $(ARGS)
 

@@ -6,6 +6,7 @@ control at a time, with the others at their start. They are kept in build/pictur
 named after all that they depend on, so that they are drawn again only when something changed.
 """
 
+import concurrent.futures
 import hashlib
 import io
 import itertools
@@ -14,7 +15,6 @@ import os
 import platform
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -231,8 +231,9 @@ def pictures(paths, jobs=None, kept=KEPT, begin=""):
     cell `begin`."""
     found = folders(paths, kept, begin)
     todo = [path for path, folder in found.items() if not folder.exists()]
+    count = jobs or os.cpu_count() or 1
     if todo:
         print(f"Drawing the settings of {len(todo)} notebooks", file=sys.stderr, flush=True)
-        with ProcessPoolExecutor(min(len(todo), jobs or os.cpu_count() or 1)) as pool:
+        with concurrent.futures.ProcessPoolExecutor(min(len(todo), count)) as pool:
             list(pool.map(draw_notebook, todo, [found[path] for path in todo], [begin] * len(todo)))
     return drawn_before(found)

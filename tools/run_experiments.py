@@ -169,13 +169,11 @@ for short, task in {"nth": "nth_3x2", "story": "small_story"}.items():
         "weights": False,
     }  # fmt: skip
 
-# What a falling rate buys, and what four times the steps (notebook 06). "constant" is nth_3x2_core
+# What a falling rate buys (notebook 06). "constant" is nth_3x2_core
 # once more, so that rounding does not part it from "decay" before the rate falls.
 for name, change in {
     "constant": {},
     "decay": {"schedule": "decay"},
-    "long": {"steps": 19200, "seeds": (1, 2, 3)},
-    "long_decay": {"steps": 19200, "schedule": "decay", "seeds": (1, 2, 3)},
 }.items():
     more = {"rate_of": "nth_3x2_core", "weights": False}
     EXPERIMENTS[f"schedule_{name}"] = EXPERIMENTS["nth_3x2_core"] | more | change
