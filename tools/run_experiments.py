@@ -174,6 +174,8 @@ for short, task in {"nth": "nth_3x2", "story": "small_story"}.items():
 for name, change in {
     "constant": {},
     "decay": {"schedule": "decay"},
+    "long": {"steps": 19200, "seeds": (1, 2)},
+    "long_decay": {"steps": 19200, "seeds": (1, 2), "schedule": "decay"},
 }.items():
     more = {"rate_of": "nth_3x2_core", "weights": False}
     EXPERIMENTS[f"schedule_{name}"] = EXPERIMENTS["nth_3x2_core"] | more | change

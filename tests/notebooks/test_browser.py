@@ -393,7 +393,8 @@ def test_copy_of_a_notebook_moves(path, site, page):
         open_copy(site, page, site / "notebooks" / f"{path.stem}.html")
         figures = page.locator("figure.live")
         words = sum(live_pictures.live_cells(live_pictures.read(path)).values(), [])
-        assert [image.get_attribute("alt") for image in figures.locator("img").all()] == words
+        shown = [image.get_attribute("alt") for image in figures.locator("img").all()]
+        assert shown == words != [], "no interactive figure, or with other words"
         for figure in figures.all():
             use(page, figure)
         page.evaluate(UNFOLD)
