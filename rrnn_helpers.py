@@ -312,7 +312,7 @@ def about(value):
     """A measurement as text, "≈ 3e-10": one digit, two from 0.01 on. Another machine may round it
     otherwise, so the tests do not compare what follows the sign. Taught in notebook 01."""
     if value == 0 or 0.01 <= abs(value) < 1000:
-        return f"≈ {value:.2g}"
+        return f"≈ {value:.0f}" if abs(value) >= 10 else f"≈ {value:.2g}"
     return f"≈ {value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 

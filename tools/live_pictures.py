@@ -152,13 +152,13 @@ def live_cells(notebook):
     return found
 
 
-def fingerprint(path, begin=""):
+def fingerprint(path):
     """What the pictures of the notebook depend on: its code, the package, the stored results, this
-    tool and the libraries; and a cell before its first."""
+    tool and the libraries."""
     notebook, total = read(path), hashlib.sha256()
     code = [(cell.id, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     libraries = [platform.python_version(), *map(version, PACKAGES)]
-    total.update(json.dumps([begin, code, libraries, live_cells(notebook)]).encode())
+    total.update(json.dumps([code, libraries, live_cells(notebook)]).encode())
     results = path.parent / "results"
     files = [*ROOT.glob("rrnn/**/*.py"), ROOT / "rrnn_helpers.py", Path(__file__)]
     files += [*results.glob("*.json*"), *results.glob("weights/*")]
@@ -186,22 +186,22 @@ def load(path, folder):
     return found
 
 
-def draw_notebook(path, folder, begin=""):
-    """Execute the notebook, after a cell `begin`, and draw its pictures into the folder."""
+def draw_notebook(path, folder):
+    """Execute the notebook and draw its pictures into the folder."""
     notebook, part = read(path), folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     shown = live_cells(notebook)
     places = [str(ROOT), str(Path(__file__).parent)]
     watched = f"import sys\nsys.path[:0] = {places!r}\nimport live_pictures\nlive_pictures.watch()"
-    code = [begin, watched]
+    cells = [nbformat.v4.new_code_cell(watched)]
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            code.append(cell.source)
+        if cell.cell_type == "code":  # its tags say whether it may fail
+            cells.append(nbformat.v4.new_code_cell(cell.source, metadata=cell.metadata))
         if cell.id in shown:
             call = f"{cell.id!r}, {str(part)!r}"
-            code.append(f"import live_pictures\nlive_pictures.draw_figures({call})")
-    cells = [nbformat.v4.new_code_cell(source) for source in code]
+            code = f"import live_pictures\nlive_pictures.draw_figures({call})"
+            cells.append(nbformat.v4.new_code_cell(code))
     os.environ.update(KERNEL_ENVIRONMENT)
     try:
         execute(nbformat.v4.new_notebook(cells=cells), path.parent)
@@ -214,10 +214,10 @@ def draw_notebook(path, folder, begin=""):
     part.rename(folder)
 
 
-def folders(paths, kept=KEPT, begin=""):
+def folders(paths, kept=KEPT):
     """{path: folder of its pictures} of the notebooks that show a LiveFigure."""
     shown = [path for path in paths if live_cells(read(path))]
-    return {path: kept / f"{path.stem}-{fingerprint(path, begin)}" for path in shown}
+    return {path: kept / f"{path.stem}-{fingerprint(path)}" for path in shown}
 
 
 def drawn_before(found):
@@ -225,15 +225,14 @@ def drawn_before(found):
     return {path: (folder, load(path, folder)) for path, folder in found.items() if folder.exists()}
 
 
-def pictures(paths, jobs=None, kept=KEPT, begin=""):
+def pictures(paths, jobs=None, kept=KEPT):
     """{path: (folder, {cell id: [figure]})} of the notebooks that show a LiveFigure. They are drawn
-    where that was not done before, in as many processes as there are cores, or `jobs`, and after a
-    cell `begin`."""
-    found = folders(paths, kept, begin)
+    where that was not done before, in as many processes as there are cores, or `jobs`."""
+    found = folders(paths, kept)
     todo = [path for path, folder in found.items() if not folder.exists()]
     count = jobs or os.cpu_count() or 1
     if todo:
         print(f"Drawing the settings of {len(todo)} notebooks", file=sys.stderr, flush=True)
         with concurrent.futures.ProcessPoolExecutor(min(len(todo), count)) as pool:
-            list(pool.map(draw_notebook, todo, [found[path] for path in todo], [begin] * len(todo)))
+            list(pool.map(draw_notebook, todo, [found[path] for path in todo]))
     return drawn_before(found)

@@ -9,16 +9,29 @@ import threading
 import time
 from pathlib import Path
 
-from build_lite import NO_THREADS, PACKAGES
+import build_lite
+import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
 PYODIDE = json.loads((ROOT / "tests/fixtures/pyodide.json").read_text(encoding="utf-8"))
-FETCHED = PACKAGES.removeprefix("%pip install -q ").split()
+FETCHED = build_lite.PACKAGES.removeprefix("%pip install -q ").split()
 LACKS = {name for name in PYODIDE["lacks"] if name.replace("_", "-") not in FETCHED}
 PATHS = [str(ROOT), str(ROOT / "tools"), str(Path(__file__).parent)]
-# The first cells of a notebook that is to run within the limits, and as on the online site.
+# The first cell of a notebook that is to run within the limits.
 LIMITS = f"import sys\nsys.path[:0] = {PATHS!r}\nimport browser_limits\nbrowser_limits.restrict()\n"
-CELL = LIMITS + NO_THREADS
+
+
+def stage(folder):
+    """Write the notebooks as they stand on the online site, but with the limits in place of what
+    fetches packages, below the folder. Returns where they are."""
+    build_lite.stage(folder)
+    paths = sorted((folder / "notebooks").glob("*.ipynb"))
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        [cell] = [cell for cell in notebook.cells if cell.id == "packages"]
+        cell.source = cell.source.replace(build_lite.PACKAGES, LIMITS)
+        nbformat.write(notebook, path)
+    return paths
 
 
 def restrict():

@@ -30,7 +30,7 @@ import build_site
 import live_pictures
 import pytest
 from accessibility import TEXT, contrast
-from browser_limits import CELL
+from browser_limits import stage
 from notebook_files import NOTEBOOKS, ROOT, notebook_paths
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -319,8 +319,9 @@ UNFOLD = "() => document.querySelectorAll('details').forEach(fold => { fold.open
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of the copy."""
-    kept, out = ROOT / "build" / "browser", tmp_path_factory.mktemp("site")
-    build_site.build_all(out, live=live_pictures.pictures(notebook_paths(), kept=kept, begin=CELL))
+    out, staged = (tmp_path_factory.mktemp(name) for name in ("site", "staged"))
+    live = live_pictures.pictures(stage(staged), kept=ROOT / "build" / "browser")
+    build_site.build_all(out, live={NOTEBOOKS / path.name: live[path] for path in live})
     return out
 
 

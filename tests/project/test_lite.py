@@ -10,11 +10,12 @@ import tomllib
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 
+import build_lite
 import nbformat
 import pytest
-from browser_limits import CELL, FETCHED, LACKS, LIMITS, PYODIDE
+from browser_limits import FETCHED, LACKS, LIMITS, PYODIDE, stage
 from nbformat.v4 import new_code_cell, new_notebook
-from notebook_files import NOTEBOOKS, ROOT, notebook_paths
+from notebook_files import ROOT, notebook_paths
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from rebuild_notebooks import execute
@@ -94,11 +95,26 @@ def run(codes, folder):
     execute(new_notebook(cells=[new_code_cell(code) for code in codes]), folder)
 
 
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    """{number: notebook as it stands on the site}"""
+    paths = stage(tmp_path_factory.mktemp("staged"))
+    return {path.name[:2]: path for path in paths}
+
+
 @pytest.mark.parametrize("number", QUICK)
-def test_a_notebook_runs_within_the_limits_of_the_browser(number):
-    [path] = NOTEBOOKS.glob(f"{number}_*.ipynb")
-    cells = nbformat.read(path, as_version=4).cells
-    run([CELL, *(cell.source for cell in cells if cell.cell_type == "code")], NOTEBOOKS)
+def test_a_notebook_runs_within_the_limits_of_the_browser(number, staged):
+    execute(nbformat.read(staged[number], as_version=4), staged[number].parent)
+
+
+def test_one_cell_of_the_series_at_most_fails_in_the_browser(staged):
+    assert len(staged) == len(notebook_paths())
+    notebooks = [nbformat.read(path, as_version=4) for path in staged.values()]
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    may = [cell for cell in cells if "raises-exception" in cell.metadata.get("tags", [])]
+    assert [cell for cell in may if not cell.source.startswith(build_lite.ALONE)] == []
+    assert len(may) <= 1, "a notebook should not need a second process"
+    assert sum(cell.source.startswith(LIMITS) for cell in cells) == len(staged)
 
 
 POOL = """
@@ -134,4 +150,4 @@ def test_what_the_browser_refuses_is_refused_in_its_words(tmp_path):
 
 
 def test_an_executor_computes_without_threads(tmp_path):
-    run([CELL, POOL], tmp_path)
+    run([LIMITS, build_lite.NO_THREADS, POOL], tmp_path)
