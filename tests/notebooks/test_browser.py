@@ -233,7 +233,10 @@ def drive(lab, page, path, face):
     bad = page.locator(BAD_OUTPUT)
     assert bad.count() == 0, f"error or stderr output: {bad.first.inner_text()[:500]}"
     figures = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-html img)")
-    assert figures.count() > 0, "no interactive figure"
+    stored = sum(map(len, live_pictures.live_cells(live_pictures.read(path)).values()))
+    last = figures.nth(stored - 1)  # a moment after its cell
+    last.wait_for(timeout=30_000)
+    assert figures.count() == stored > 0, "no interactive figure, or another number of them"
     for i in range(figures.count()):
         figure = figures.nth(i)
         figure.scroll_into_view_if_needed()
