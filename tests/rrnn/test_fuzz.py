@@ -102,7 +102,7 @@ def zipped(members):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in members.items():
-            archive.writestr(name, data)
+            archive.writestr(name.replace("\0", "0"), data)  # zipfile writes no such name
     return file.getvalue()
 
 
