@@ -53,7 +53,7 @@ from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # i
 # what the help below is made with
 from rrnn.checks import Number, Whole, floats  # isort: skip
 from rrnn.pictures import COLOURS, MARKERS, Sketch, heat, label_cells, scale, ticks  # isort: skip
-from rrnn.pictures import WIDEST, figure as new_figure  # isort: skip
+from rrnn.pictures import WIDEST, figure as new_figure, ink  # isort: skip
 
 __all__ = [
     "softmax", "sigmoid", "layer_norm", "glorot_uniform", "scaled_dot_product_attention",
@@ -65,7 +65,7 @@ __all__ = [
     "CheckpointError", "load_checkpoint", "save_checkpoint", "load_records", "run_experiments",
     "Comparison", "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS",
     "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure",
-    "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim",
+    "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim", "ink",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent

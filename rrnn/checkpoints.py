@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrnn.checks import FilePath
+from rrnn.checks import Place
 from rrnn.model import Model, check_model
 
 try:
@@ -90,7 +90,7 @@ def save_checkpoint(path, model, extra=None):
     crash, and whatever is refused, leaves the old file. Raises TypeError for an extra that would
     not come back as it is, ValueError for parameters that are not finite. Taught in notebook 06."""
     check_model(model)
-    if os.path.isdir(os.path.realpath(FilePath()("path", path))):
+    if os.path.isdir(os.path.realpath(Place(there=False)("path", path))):
         raise IsADirectoryError(f"path must be that of a file, and {str(path)!r} is a folder")
     extra = {} if extra is None else extra
     if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
@@ -139,7 +139,7 @@ def load_checkpoint(path):
     """(model, extra) from a file of save_checkpoint, which is never unpickled. Raises
     CheckpointError, with the reason, for a truncated, foreign, pickled, wrong-shape or
     wrong-version file, and FileNotFoundError for none. Taught in notebook 06."""
-    FilePath()("path", path)
+    Place(there=False)("path", path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

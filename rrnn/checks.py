@@ -112,25 +112,18 @@ class Dtype(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The path of a file, or of a folder, that is there, as text."""
+    """The path of a file or folder, as text; there=False: it need not be there."""
 
     kind: str = "file"
+    there: bool = True
 
     def __call__(self, name, value):
         if not isinstance(value, (str, os.PathLike)):
             raise TypeError(f"{name} must be the path of a {self.kind}, got {value!r}")
-        if not {"file": os.path.isfile, "folder": os.path.isdir}[self.kind](value):
+        is_one = {"file": os.path.isfile, "folder": os.path.isdir}[self.kind]
+        if self.there and not is_one(value):
             raise FileNotFoundError(f"{name} must be a {self.kind}: {os.fspath(value)} is not one")
         return os.fspath(value)
-
-
-class FilePath(NamedTuple):
-    """The path of a file that may be there or not."""
-
-    def __call__(self, name, value):
-        if not isinstance(value, (str, os.PathLike)):
-            raise TypeError(f"{name} must be the path of a file, got {value!r}")
-        return value
 
 
 class Rng(NamedTuple):

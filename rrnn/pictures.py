@@ -60,6 +60,14 @@ def label_cells(axis, values, *, left=0, size=9):
         axis.text(left + column, row, f"{value:.2f}", **look)
 
 
+def ink(colour):
+    """One of COLOURS (its number), darker: letters need more contrast than lines. Taught in
+    notebook 05."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.75 * part for part in to_rgb(COLOURS[colour]))
+
+
 class Sketch:
     """A schematic of width by height inches, in one style for the series: boxes and circles, which
     arrows join. Numbers are inches from the lower left corner; text may hold maths ("$W^q$").
@@ -130,8 +138,5 @@ class Sketch:
 
     def text(self, x, y, text, *, size=11, colour=None, **look):
         """Words at (x, y); letters are darker than lines of the same colour, to be read."""
-        from matplotlib.colors import to_rgb
-
-        dark = "black" if colour is None else [0.75 * part for part in to_rgb(COLOURS[colour])]
-        usual = {"fontsize": size, "color": dark}
+        usual = {"fontsize": size, "color": "black" if colour is None else ink(colour)}
         self.axis.text(x, y, text, **MIDDLE | usual | {"zorder": 4} | look)

@@ -11,7 +11,7 @@ import numpy as np
 
 from rrnn.blas import one_blas_thread
 from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
-from rrnn.checks import FilePath, Number, OneOf, OrNone, Whole, checked, floats
+from rrnn.checks import Number, OneOf, OrNone, Place, Whole, checked, floats
 from rrnn.model import check_model
 
 
@@ -141,7 +141,7 @@ def train(model, task, steps, *, batch_size=128, learning_rate=1e-3, warmup=200,
                   workers=workers, schedule=schedule)  # fmt: skip
         checkpoint_every = Whole()("checkpoint_every", checkpoint_every)
         if checkpoint is not None:
-            if not Path(FilePath()("checkpoint", checkpoint)).parent.is_dir():
+            if not Path(Place(there=False)("checkpoint", checkpoint)).parent.is_dir():
                 text = f"checkpoint must lie in a folder that exists, got {checkpoint}"
                 raise FileNotFoundError(text)
             with suppress(FileNotFoundError):  # it begins here, or is made by another thread, too

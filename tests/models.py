@@ -12,6 +12,7 @@ from rrnn.cell import RelationalRNN
 from rrnn.core import RelationalMemoryCore
 from rrnn.lstm import LSTM
 from rrnn.model import Batch
+from rrnn.tasks import NthFarthest
 
 COMMON = {"seed": 3, "dtype": np.float64}
 SLOTS = {"num_slots": 3, "slot_size": 4, "num_heads": 2}
@@ -164,3 +165,16 @@ def assert_same(found, right, text=""):
     assert found.keys() == right.keys()
     for key, array in found.items():
         np.testing.assert_array_equal(array, right[key], err_msg=f"{key} {text}")
+
+
+class Watched(NthFarthest):
+    """A task that calls watch() when a training step draws its batch of 8."""
+
+    def __init__(self, watch=lambda: None):
+        super().__init__(2, 3)
+        self.watch = watch
+
+    def sample(self, batch_size, rng):
+        if batch_size == 8:
+            self.watch()
+        return super().sample(batch_size, rng)

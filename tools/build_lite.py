@@ -9,7 +9,6 @@ run of a notebook there takes about a minute longer; training runs in one proces
 """
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -36,12 +35,11 @@ def submit(executor, function, *args, **kwargs):
 
 ThreadPoolExecutor.submit = submit
 """
-ALONE = "# A browser starts no second process: this cell fails here, the rest does without it.\n"
 
 
 def stage(folder, root=ROOT):
     """Copy to `folder` what the site shows; each notebook gets a cell that fetches the packages
-    and does without threads; a cell that starts a process says that it will fail, and may."""
+    and does without threads."""
     ignore = shutil.ignore_patterns(".*", "__pycache__")
     for name in ("notebooks", "rrnn"):
         shutil.copytree(root / name, folder / name, ignore=ignore)
@@ -50,10 +48,6 @@ def stage(folder, root=ROOT):
     for path in (folder / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         code = f"{PACKAGES}\n\n{NO_THREADS}"
-        for cell in notebook.cells:
-            if cell.cell_type == "code" and re.search(r"\bsubprocess\.", cell.source):
-                cell.source = ALONE + cell.source
-                cell.metadata["tags"] = [*cell.metadata.get("tags", []), "raises-exception"]
         notebook.cells.insert(1, nbformat.v4.new_code_cell(code, id="packages"))
         nbformat.write(notebook, path)
 

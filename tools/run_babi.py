@@ -56,13 +56,8 @@ def sizes_of(model, input_size, output_size):
     kind, sizes = MODELS[model]
     if kind != "LSTM":
         return kind, sizes
-
-    def parameters(kind, **sizes):
-        return experiments.MODELS[kind](input_size, output_size=output_size, **sizes).flat.size
-
-    goal = parameters("RelationalMemoryCore", **CORE)
-    off = {size: abs(parameters(kind, hidden_size=size, **sizes) - goal) for size in range(8, 96)}
-    return kind, sizes | {"hidden_size": min(off, key=off.get)}
+    units = study.units_like(CORE, sizes, input_size, output_size)
+    return kind, {"hidden_size": units} | sizes
 
 
 def name_of(size, number, model, end):

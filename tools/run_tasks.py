@@ -68,14 +68,8 @@ def sizes_of(task, model):
         return kind, sizes
     (name, arguments), _, _ = TASKS[task]
     made = KINDS[name](**arguments)
-    ends = made.input_size, made.output_size
-
-    def parameters(kind, **sizes):
-        return KINDS[kind](ends[0], output_size=ends[1], **sizes).flat.size
-
-    goal = parameters(*MODELS["core"][:1], **CORE)
-    off = {size: abs(parameters(kind, hidden_size=size, **sizes) - goal) for size in range(24, 80)}
-    return kind, {"hidden_size": min(off, key=off.get)} | sizes
+    units = study.units_like(CORE, sizes, made.input_size, made.output_size)
+    return kind, {"hidden_size": units} | sizes
 
 
 def experiment(task, model, rate, seed):
@@ -126,15 +120,6 @@ def make(name, run, folder, deadline=None):
     return experiments.run_experiments({name: run}, folder=folder, progress=False)[name]
 
 
-def under_way(folder, name):
-    """How far an unfinished run is, in words, and its processor seconds; None if it is to do."""
-    part = folder / f".{name}.part.npz"
-    if not part.exists():
-        return None
-    step, seconds = study.kept(part, "step", "seconds")
-    return f"{step} steps", seconds
-
-
 def describe(record):
     """The end of a run, in a line."""
     best = record["shortcuts"].values()
@@ -144,4 +129,4 @@ def describe(record):
 
 
 if __name__ == "__main__":
-    sys.exit(study.main(__doc__, plan, make, under_way, describe))
+    sys.exit(study.main(__doc__, plan, make, study.part_of_experiment, describe))

@@ -47,14 +47,7 @@ def sizes_of(model):
     if kind != "LSTM":
         return kind, sizes
     width = CharacterText().input_size
-
-    def parameters(kind, **sizes):
-        return experiments.MODELS[kind](width, output_size=width, **sizes).flat.size
-
-    goal = parameters("RelationalMemoryCore", **CORE)
-    off = {size: abs(parameters(kind, hidden_size=size, **sizes) - goal)
-           for size in range(100, 300, 4)}  # fmt: skip
-    return kind, sizes | {"hidden_size": min(off, key=off.get)}
+    return kind, {"hidden_size": study.units_like(CORE, sizes, width, width)} | sizes
 
 
 def experiment(model, rate, seed):
@@ -105,15 +98,6 @@ def make(name, run, folder, deadline=None):
     return record
 
 
-def under_way(folder, name):
-    """How far an unfinished run is, in words, and its processor seconds; None if it is to do."""
-    part = folder / f".{name}.part.npz"
-    if not part.exists():
-        return None
-    _, extra = load_checkpoint(part)
-    return f"{extra['step']} steps", extra["seconds"]
-
-
 def describe(record):
     """The end of a run, in a line."""
     bits = record.get("bits", {"stream": record["test"]["loss"] / 0.6931})
@@ -121,4 +105,4 @@ def describe(record):
 
 
 if __name__ == "__main__":
-    sys.exit(study.main(__doc__, plan, make, under_way, describe))
+    sys.exit(study.main(__doc__, plan, make, study.part_of_experiment, describe))

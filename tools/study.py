@@ -1,15 +1,19 @@
-"""What the tools of the study share: runs as data, made two at a time here, on a cluster or as an
-array of jobs, and made on where they stopped. run_climb.py and run_tasks.py are the tools."""
+"""What the tools of the study (run_climb.py, run_tasks.py, run_babi.py, run_text.py) share: runs as
+data, made two at a time here, on a cluster or as an array of jobs, and made on where they stopped.
+"""
 
 import argparse
 import functools
 import time
+from bisect import bisect_left
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
 from rrnn.checkpoints import CheckpointError, load_checkpoint
+from rrnn.core import RelationalMemoryCore
 from rrnn.experiments import load_records, read
+from rrnn.lstm import LSTM
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "notebooks" / "results" / "unfinished"
@@ -35,6 +39,27 @@ def kept(part, *names):
     if missing := [name for name in names if name not in extra]:
         raise CheckpointError(f"{part} is no unfinished run of this study: it lacks {missing}")
     return [extra[name] for name in names]
+
+
+def units_like(core, sizes, input_size, output_size):
+    """The hidden units that bring an LSTM of these other sizes nearest to a core's parameters."""
+
+    def parameters(units):
+        return LSTM(input_size, units, output_size, **sizes).flat.size
+
+    goal = RelationalMemoryCore(input_size, output_size, **core).flat.size
+    above = 1 + bisect_left(range(1, 2000), goal, key=parameters)
+    return min((above - 1, above), key=lambda units: abs(parameters(units) - goal))
+
+
+def part_of_experiment(folder, name):
+    """How far an unfinished run of run_experiments is, in words, and its processor seconds; None if
+    it is to do."""
+    part = folder / f".{name}.part.npz"
+    if not part.exists():
+        return None
+    step, seconds = kept(part, "step", "seconds")
+    return f"{step} steps", seconds
 
 
 def seconds_of(record):

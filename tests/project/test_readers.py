@@ -9,7 +9,6 @@ import pytest
 import run_babi
 import run_climb
 import run_ladder
-import run_tasks
 import study
 
 import rrnn_helpers as rh
@@ -73,8 +72,8 @@ READERS = {
     "study.stored": ("a.json", record, lambda p: study.stored(p.parent), V, None),
     "run_climb.under_way": ("a.part.npz", part, lambda p: run_climb.under_way(p.parent, "a"),
                             Damaged, None),
-    "run_tasks.under_way": (".a.part.npz", part, lambda p: run_tasks.under_way(p.parent, "a"),
-                            Damaged, None),
+    "study.part_of_experiment": (".a.part.npz", part,
+                                 lambda p: study.part_of_experiment(p.parent, "a"), Damaged, None),
     "run_babi.under_way": ("a.part.npz", part, lambda p: run_babi.under_way(p.parent, "a"),
                            Damaged, None),
     "run_climb.climb": ("a.part.npz", part, climb, Damaged, None),

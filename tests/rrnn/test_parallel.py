@@ -12,13 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import MODELS, each_model, each_variant, lstm, make, make_batch, own_memory, shake
+from models import (
+    MODELS,
+    Watched,
+    each_model,
+    each_variant,
+    lstm,
+    make,
+    make_batch,
+    own_memory,
+    shake,
+)
 
 from rrnn import parallel
 from rrnn.blas import blas, kernels, one_blas_thread
 from rrnn.lstm import LSTM
 from rrnn.model import Batch
-from rrnn.tasks import NthFarthest
 from rrnn.training import train
 
 ROOT = Path(parallel.__file__).parent.parent
@@ -199,19 +208,6 @@ def test_one_thread_while_anybody_is_inside(two_threads):
     with pytest.raises(KeyError), one_blas_thread():
         raise KeyError
     assert set(threads_of_blas()) == {2}
-
-
-class Watched(NthFarthest):
-    """A task that calls watch() when a training step draws its batch."""
-
-    def __init__(self, watch):
-        super().__init__(2, 3)
-        self.watch = watch
-
-    def sample(self, batch_size, rng):
-        if batch_size == 8:
-            self.watch()
-        return super().sample(batch_size, rng)
 
 
 @pytest.mark.parametrize("first_out", ["the first one in", "the last one in"])

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from models import (
     MODELS,
+    Watched,
     assert_same,
     core,
     each_model,
@@ -99,19 +100,6 @@ def test_gradients_checked_beside_other_calls(name):
     np.testing.assert_array_equal(model.flat, before)
 
 
-class Slow(NthFarthest):
-    """A task that calls watch() at each batch of a training step."""
-
-    def __init__(self, watch=lambda: None):
-        super().__init__(2, 3)
-        self.watch = watch
-
-    def sample(self, batch_size, rng):
-        if batch_size == 8:
-            self.watch()
-        return super().sample(batch_size, rng)
-
-
 def trained(model, steps=6, task=TASK, **options):
     small = {"batch_size": 8, "eval_every": 3, "eval_examples": 20, "warmup": 0}
     return train(model, task, steps, progress=False, **(small | options))
@@ -127,7 +115,7 @@ def test_one_model_is_in_one_training_at_a_time(tmp_path):
             with ThreadPoolExecutor(1) as other:
                 refused.append(other.submit(trained, model, **options).exception())
 
-    trained(model, task=Slow(watch))
+    trained(model, task=Watched(watch))
     trained(alone)
     np.testing.assert_array_equal(model.flat, alone.flat)
     assert len(refused) == 12 and not path.exists()
@@ -141,7 +129,7 @@ def test_a_model_that_is_trained_shows_whole_steps(name, tmp_path):
     """Whoever calls or saves it meanwhile meets the parameters of one step, not of two halves."""
     model, twin = (MODELS[name](9, output_size=2) for _ in range(2))
     inputs, done, steps = sequence(size=9), threading.Event(), []
-    trained(twin, 20, Slow(lambda: steps.append(twin.forward(inputs))))
+    trained(twin, 20, Watched(lambda: steps.append(twin.forward(inputs))))
     steps.append(twin.forward(inputs))
 
     def fit():
