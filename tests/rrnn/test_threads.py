@@ -196,7 +196,7 @@ def test_the_functions_are_all_there():
     below = {"load_checkpoint", "save_checkpoint", "load_records", "run_experiments",
              "check_gradients"}  # fmt: skip
     shown = {name for name in small if name.startswith(("plot_", "show_"))}
-    shown |= {"label_cells", "about", "claim"}
+    shown |= {"label_cells", "about", "claim", "ink"}
     named = {"attention" if "scaled" in name else name for name in small - below - shown}
     assert named == CALLS.keys() - {"kernels"}
 
