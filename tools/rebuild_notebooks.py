@@ -5,12 +5,14 @@
     python tools/rebuild_notebooks.py --check               # write nothing; exit 1 if out of date
     python tools/rebuild_notebooks.py --times               # also print the rows of README's table
 
-A notebook that did not change is rebuilt byte for byte: widget state, timing and other traces of
-one run are left out, cell ids and execution counts are fixed. A cell that fails, or that writes to
-stderr, stops its notebook from being written.
+The picture that an opening shows is drawn by the notebook's last cell and kept beside it, in
+notebooks/pictures. A notebook that did not change is rebuilt byte for byte: widget state, timing
+and other traces of one run are left out, cell ids and execution counts are fixed. A cell that
+fails, or that writes to stderr, stops its notebook from being written.
 """
 
 import argparse
+import base64
 import copy
 import difflib
 import json
@@ -38,6 +40,7 @@ KERNEL_ENVIRONMENT = {
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 RUN_METADATA = ("execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
 RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}")
+OPENING_PICTURE = "opening-picture"  # the cell that draws it
 WORDS_PER_MINUTE = 95
 SECONDS_PER_CODE_LINE = 5
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
@@ -140,11 +143,28 @@ def to_text(notebook):
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
-def write_atomically(path, text):
+def write_atomically(path, content):
     """Replace the file in one step, so that an interruption leaves the old one whole."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
+    data = content.encode() if isinstance(content, str) else content
+    temporary.write_bytes(data)
     os.replace(temporary, path)
+
+
+def opening_picture(notebook):
+    """The PNG that the last cell draws for the opening to show before any code, and the sentence
+    that says what is to be seen there; None where there is no such cell."""
+    for cell in notebook.cells:
+        if cell.id == OPENING_PICTURE:
+            [data] = [output.data for output in cell.outputs if "image/png" in output.data]
+            sentence = data["text/plain"].removeprefix("Figure: ")
+            return base64.b64decode(data["image/png"]), sentence
+    return None
+
+
+def picture_path(path):
+    """Where the picture of the opening of the notebook at `path` lies."""
+    return path.parent / "pictures" / f"{path.name[:2]}.png"
 
 
 def without_pictures(notebook):
@@ -208,6 +228,9 @@ def process(path, check, timeout):
     changed = path.read_text(encoding="utf-8") != text
     if changed:
         write_atomically(path, text)
+    if picture := opening_picture(notebook):
+        picture_path(path).parent.mkdir(exist_ok=True)
+        write_atomically(picture_path(path), picture[0])
     print(f"{seconds:6.1f} s  {'written' if changed else 'unchanged'}", flush=True)
     return True, notebook, seconds
 

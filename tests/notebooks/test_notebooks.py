@@ -13,6 +13,8 @@ from rebuild_notebooks import (
     LANGUAGE_INFO,
     RANDOM_ID,
     WIDGET_VIEW,
+    opening_picture,
+    picture_path,
     reading_minutes,
 )
 
@@ -230,6 +232,14 @@ def test_there_are_notebooks():
 def test_notebook_keeps_the_rules(path):
     found = findings(nbformat.read(path, as_version=4))
     assert not found, "\n  ".join([f"{path.name}: {len(found)} findings", *found])
+
+
+@pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
+def test_the_opening_shows_a_picture_before_any_code(path):
+    notebook = nbformat.read(path, as_version=4)
+    image, sentence = opening_picture(notebook)
+    assert f"![{sentence}](pictures/{picture_path(path).name})" in notebook.cells[0].source
+    assert picture_path(path).read_bytes() == image, "run `make notebooks`"
 
 
 def test_few_outputs_are_left_uncompared():
