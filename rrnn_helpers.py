@@ -200,10 +200,10 @@ def plot_intervals(panels, *, xlabel, levels=None, columns=3, xlim=None):
     return figure
 
 
-def png(figure):
-    """The figure as a PNG for sharp screens, and its width there in pixels."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=2 * DPI, metadata={"Software": None})
+def png(figure, level=6):
+    """The figure as PNG, and its width on screen; level 1: a fifth quicker, a fifth larger."""
+    file, pack = io.BytesIO(), {"compress_level": level}
+    figure.savefig(file, format="png", dpi=2 * DPI, metadata={"Software": None}, pil_kwargs=pack)
     return file.getvalue(), round(DPI * figure.get_figwidth())
 
 
@@ -263,7 +263,7 @@ class LiveFigure:
 
     def _refresh(self, change=None):
         values = {name: control.value for name, control in self.controls.items()}
-        (self._image, self._width), self._text = png(self._draw(**values)), self._alt(**values)
+        (self._image, self._width), self._text = png(self._draw(**values), 1), self._alt(**values)
         source = base64.b64encode(self._image).decode()
         alt = html.escape(self._text)
         self._picture.value = (f'<img alt="{alt}" width="{self._width}" '
