@@ -215,8 +215,8 @@ def watch(patch=setattr):
     a fixture that takes it back."""
     png, refresh, seen, settings = rh.png, rh.LiveFigure._refresh, set(), defaultdict(dict)
 
-    def checked_png(figure):
-        image = png(figure)
+    def checked_png(figure, *level):
+        image = png(figure, *level)
         faults = [] if image in seen else picture_faults(figure)
         seen.add(image)
         assert not faults, "\n  ".join(["the figure has faults:", *faults])
