@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_records():
     found = [comparison.verdict(task, "core", "lstm", budget)
              for budget in ("examples", "seconds") for task in rh.Comparison.tasks]  # fmt: skip
     wins = found[:9].count(1), found[9:].count(1), found[9:].count(-1)
-    assert [int(number) for number in re.findall(r" on (\d)", tasks)] == list(wins)
+    assert [int(number) for number in re.findall(r" on (\d) ", tasks)] == list(wins)
     scores = [max(RECORDS[f"ablation_nth_no_qkv_norm_seed{seed}"]["curve"]["score"])
               for seed in range(1, 6)]  # fmt: skip
     assert f"{sum(score < 0.7 for score in scores)} of 5" in line
