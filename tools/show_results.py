@@ -90,8 +90,8 @@ def findings(records):
         f"{said['lstm_norm']}. Two seeds each, rates searched for each. "
         f"{link('07', CLIMB, 'Shown in notebook 07')}.",
         f"**Up to five vectors, slots need not see each other.** A core whose slots cannot do so "
-        f"needs fewest examples of all, {said['apart']} million. At the paper's size neither this core "
-        f"nor the LSTM with layer norm was run. "
+        f"needs fewest examples of all, {said['apart']} million. At the paper's size neither this "
+        f"core nor the LSTM with layer norm was run. "
         f"{link('07', CLIMB, 'Shown in notebook 07')}.",
         f"**On {tasks} small tasks** (five seeds) the core is ahead of the LSTM on "
         f"{won['examples'].count(1)} after equally many examples ({weakly[0]} of them weakly: not "
