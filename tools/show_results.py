@@ -94,9 +94,9 @@ def findings(records):
         f"core nor the LSTM with layer norm was run. "
         f"{link('07', CLIMB, 'Shown in notebook 07')}.",
         f"**On {tasks} small tasks** (five seeds) the core is ahead of the LSTM on "
-        f"{won['examples'].count(1)} after equally many examples ({weakly[0]} of them weakly: not "
-        f"after correction for all comparisons), and on {won['seconds'].count(1)} after equally "
-        f"many seconds; the LSTM is then ahead on {won['seconds'].count(-1)} ({weakly[1]} weakly). "
+        f"{won['examples'].count(1)} after equally many examples ({weakly[0]} weakly: not after "
+        f"correction for all comparisons), and on {won['seconds'].count(1)} after equally many "
+        f"seconds; the LSTM is then ahead on {won['seconds'].count(-1)} ({weakly[1]} weakly). "
         f"{link('07', '4. Nine small tasks', 'Shown in notebook 07')}.",
         f"**One line of code decides whether most cores learn in time:** a layer norm that the "
         f"authors' program has and their paper does not mention. Without it {stuck} of 5 runs stay "
