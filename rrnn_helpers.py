@@ -47,7 +47,7 @@ from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint  
 
 # 07, 09: experiments
 from rrnn.experiments import load_records, run_experiments  # isort: skip
-from rrnn.comparison import Comparison, verdict  # isort: skip
+from rrnn.comparison import Climb, Comparison, verdict  # isort: skip
 from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # isort: skip
 
 # what the help below is made with
@@ -63,9 +63,9 @@ __all__ = [
     "NthFarthest", "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA",
     "LSTM", "LSTMLayer", "NormedLSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train",
     "CheckpointError", "load_checkpoint", "save_checkpoint", "load_records", "run_experiments",
-    "Comparison", "verdict", "mean_difference", "mean_interval", "wilson_interval", "RESULTS",
-    "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals", "show_figure",
-    "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim", "ink",
+    "Climb", "Comparison", "verdict", "mean_difference", "mean_interval", "wilson_interval",
+    "RESULTS", "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals",
+    "show_figure", "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim", "ink",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent

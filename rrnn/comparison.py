@@ -1,11 +1,22 @@
-"""The verdict: which of two models is better, worse, or not seen to be either (notebook 07)."""
+"""The verdict: which of two models is better, worse, or not seen to be either; and what a climb
+took (notebook 07)."""
 
 import numpy as np
 
+from rrnn.checks import OneOf, Whole, checked
 from rrnn.statistics import mean_difference
 from rrnn.training import score_of
 
+AXES = "examples", "seconds", "operations"
 LEAST = 0.01  # a difference below this is called none
+
+
+def records_by_name(name, value):
+    """What load_records gives."""
+    if not isinstance(value, dict):
+        right = "a dict {name: record}, such as load_records gives"
+        raise TypeError(f"{name} must be {right}, got {value!r}")
+    return value
 
 
 def verdict(a, b, confidence=0.95):
@@ -34,10 +45,8 @@ class Comparison:
     # Bonferroni: the chance that any of all the intervals misses is at most 5%
     strict = 1 - 0.05 / (len(tasks) * len(pairs) * len(budgets))
 
-    def __init__(self, records):
-        if not isinstance(records, dict):
-            right = "a dict {name: record}, such as load_records gives"
-            raise TypeError(f"records must be {right}, got {records!r}")
+    @checked
+    def __init__(self, records: records_by_name):
         found = {name: name.rpartition("_seed")[0] for name in records}
         self.runs = {
             (task, model): [records[name] for name in found if found[name] == f"{task}_{model}"]
@@ -78,3 +87,55 @@ class Comparison:
         """1: the one is better there; -1: the other; 0: no difference is seen."""
         a, b = (self.sign(task) * self.at(task, model, budget) for model in (one, other))
         return verdict(a, b, confidence)
+
+
+class Climb:
+    """The climb of four models from 3 vectors of 2 numbers to 5, made from the records of
+    load_records: runs that choose a learning rate, two seeds each. models is {short name: name in
+    tables}; a run is a record, with a row for each rung. Taught in notebook 07."""
+
+    models = {"core": "whole core", "apart": "slots apart", "lstm_norm": "LSTM with layer norm",
+              "lstm": "LSTM"}  # fmt: skip
+    rates, seeds = (5e-4, 1e-3, 2e-3), (100, 101)
+    top, budget = 5, 6_000_000  # the last rung, in vectors; examples
+
+    @checked
+    def __init__(self, records: records_by_name):
+        self.records = records
+
+    @staticmethod
+    @checked
+    def passed(run, vectors: Whole(), axis: OneOf(*AXES) = "examples"):
+        """What it took to pass the rung of so many vectors of 2 numbers, in "examples", "seconds"
+        of the processor or "operations" (multiply-adds), or None."""
+        for row in run["rungs"]:
+            if (row["vectors"], row["dims"]) == (vectors, 2) and row["passed"]:
+                return row[axis]
+        return None
+
+    @classmethod
+    def names(cls, model, rate):
+        """Of the runs with this learning rate, one a seed."""
+        return [f"climb_{model}_search_{rate:g}_{seed}" for seed in cls.seeds]
+
+    def searched(self, model, rate):
+        """The runs with this learning rate, one a seed; ValueError if there are none."""
+        names = self.names(model, rate)
+        if missing := [name for name in names if name not in self.records]:
+            raise ValueError(f"records must hold the runs that chose a rate, got none of {missing}")
+        return [self.records[name] for name in names]
+
+    def rate(self, model):
+        """The learning rate that passes the last rung after the fewest examples in the mean; a run
+        that does not pass it counts with its whole budget."""
+        needed = {
+            rate: np.mean([self.passed(run, self.top) or self.budget
+                           for run in self.searched(model, rate)])
+            for rate in self.rates
+        }  # fmt: skip
+        return min(needed, key=needed.get)
+
+    def needed(self, model, vectors, axis="examples"):
+        """What each run at the best rate took to pass a rung: an array (seeds,)."""
+        runs = self.searched(model, self.rate(model))
+        return np.array([self.passed(run, vectors, axis) for run in runs], float)

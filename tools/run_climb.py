@@ -47,6 +47,7 @@ from study import MILLION  # noqa: E402
 
 from rrnn.blas import one_blas_thread  # noqa: E402
 from rrnn.checkpoints import replacing, save_checkpoint  # noqa: E402
+from rrnn.comparison import Climb  # noqa: E402
 from rrnn.core import RelationalMemoryCore  # noqa: E402
 from rrnn.experiments import versions  # noqa: E402
 from rrnn.lstm import LSTM  # noqa: E402
@@ -59,7 +60,6 @@ RUNGS = [  # vectors, dims, running accuracy at which the next one begins
     (3, 2, 0.85), (4, 2, 0.80), (5, 2, 0.75), (6, 2, 0.75), (7, 2, 0.72), (8, 2, 0.72),
     (8, 4, 0.72), (8, 8, 0.72), (8, 16, None),
 ]  # fmt: skip
-RATES, SEARCH_SEEDS = (5e-4, 1e-3, 2e-3), (100, 101)
 READOUT = {"readout_sizes": (256, 256)}
 CORE = {"num_slots": 8, "slot_size": 64, "num_heads": 4} | READOUT
 MODELS = {
@@ -86,30 +86,18 @@ def spec(model, rate, seed, budget, *, rungs=RUNGS, until=None, schedule="consta
 def searches():
     """{name: run} of all runs that choose a learning rate."""
     return {
-        f"climb_{name}_search_{rate:g}_{seed}": spec(model, rate, seed, 6 * MILLION, until=(5, 2))
+        run: spec(model, rate, seed, Climb.budget, until=(Climb.top, 2))
         for name, model in (MODELS | VARIANTS).items()
-        for rate in RATES
-        for seed in SEARCH_SEEDS
+        for rate in Climb.rates
+        for run, seed in zip(Climb.names(name, rate), Climb.seeds, strict=True)
     }
 
 
 def best_rate(records, name):
     """The rate that the search chose, or None before it is done."""
-    means = {}
-    for rate in RATES:
-        names = [f"climb_{name}_search_{rate:g}_{seed}" for seed in SEARCH_SEEDS]
-        if not all(run in records for run in names):
-            return None
-        means[rate] = np.mean([passed(records[run], (5, 2)) or 6 * MILLION for run in names])
-    return min(means, key=means.get)
-
-
-def passed(record, rung, axis="examples"):
-    """What it took to pass a rung, or None."""
-    for row in record["rungs"]:
-        if (row["vectors"], row["dims"]) == tuple(rung) and row["passed"]:
-            return row[axis]
-    return None
+    climb = Climb(records)
+    runs = [run for rate in Climb.rates for run in climb.names(name, rate)]
+    return climb.rate(name) if all(run in records for run in runs) else None
 
 
 def plan(records):

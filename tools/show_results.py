@@ -14,18 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-import run_climb  # noqa: E402
 from rebuild_notebooks import opening_picture, picture_path, read  # noqa: E402
 
 from rrnn.checkpoints import replacing  # noqa: E402
-from rrnn.comparison import Comparison  # noqa: E402
+from rrnn.comparison import Climb, Comparison  # noqa: E402
 from rrnn.experiments import load_records  # noqa: E402
 
 README, NOTEBOOKS = ROOT / "README.md", ROOT / "notebooks"
 START = "<!-- findings: written by tools/show_results.py -->\n"
 END = "<!-- end of findings -->\n"
-RUNG = (5, 2)  # vectors, numbers
 SIZE = "3. At the paper's own size"  # sections of notebook 07
 CLIMB = "2. The climb: more and more things to relate"
 
@@ -33,13 +30,6 @@ CLIMB = "2. The climb: more and more things to relate"
 def link(number, section, words):
     [path] = NOTEBOOKS.glob(f"{number}_*.ipynb")
     return f"[{words}](notebooks/{path.name}#{section.replace(' ', '-')})"
-
-
-def millions(records, model):
-    """What the two runs at a model's best rate needed to pass the rung, in million examples."""
-    rate = run_climb.best_rate(records, model)
-    names = [f"climb_{model}_search_{rate:g}_{seed}" for seed in run_climb.SEARCH_SEEDS]
-    return np.array([run_climb.passed(records[name], RUNG) for name in names]) / run_climb.MILLION
 
 
 def left(run):
@@ -52,7 +42,8 @@ def findings(records):
     ends = {model: records[f"ladder_{model}"]["rungs"][-1] for model in ("core", "lstm")}
     core, lstm = (end["test"]["accuracy"] for end in ends.values())
     rule = max(ends["core"]["shortcuts"].values())
-    needed = {model: millions(records, model) for model in run_climb.MODELS}
+    climb = Climb(records)
+    needed = {model: climb.needed(model, climb.top) / 1e6 for model in climb.models}
     said = {model: " and ".join(f"{x:.2f}" for x in both) for model, both in needed.items()}
     comparison = Comparison(records)
     won = {
