@@ -9,8 +9,11 @@ import re
 import benchmark
 import numpy as np
 import pytest
+import run_babi
+import run_climb
 import run_experiments
 import run_ladder
+import run_text
 from scipy.stats import binomtest
 
 import rrnn_helpers as rh
@@ -24,6 +27,11 @@ RUNS = {  # every stored run of the tool: what it is made of
     for name in run_experiments.EXPERIMENTS
     for stage in (run_experiments.searches, run_experiments.reported)
     for run, planned in stage(RECORDS, name).items()
+} | run_text.plan(RECORDS)
+MODELS = rh.Climb.models
+STUDIES = {  # the same of those that are trained in another way; the sizes of bAbI that are done
+    "climb_": {name: run for name, run in run_climb.plan(RECORDS).items() if "_search_" in name},
+    "babi_": {name: run for name, run in run_babi.plan(RECORDS).items() if "_en_" in name},
 }
 
 
@@ -37,7 +45,7 @@ def test_results_are_not_too_much_to_download():
     files = [path for path in rh.RESULTS.rglob("[!.]*") if path.is_file()]
     files = [path for path in files if "unfinished" not in path.parts]
     assert len(files) <= 20
-    assert sum(path.stat().st_size for path in files) <= 8e6
+    assert sum(path.stat().st_size for path in files) <= 9.5e6
 
 
 def test_a_line_is_a_run():
@@ -59,6 +67,48 @@ def test_record_is_of_the_run_in_the_tool(run):
     assert curve["examples"] == [step * arguments["batch_size"] for step in curve["step"]]
     assert np.all(np.diff(curve["seconds"]) > 0) and np.all(np.diff(curve["stage"]) >= 0)
     assert len({len(column) for column in curve.values()}) == 1
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_records_are_of_the_runs_of_a_study(study):
+    """Each of them, or of the runs that choose a rate each that was made for the models shown."""
+    planned = json.loads(json.dumps(STUDIES[study]))
+    stored = {run: record["run"] for run, record in RECORDS.items() if run.startswith(study)}
+    shown = [run for run in planned if study != "climb_" or run.split("_search")[0][6:] in MODELS]
+    assert stored == {run: planned[run] for run in shown}
+
+
+def test_stories_are_counted_whole():
+    """Looks as planned, and what the best of them knew of the test file is a share of its
+    questions, above which no model is said to be."""
+    for name, record in RECORDS.items():
+        if name.startswith("babi_"):
+            run, looks = record["run"], np.array(record["looks"])
+            assert len(looks) == run_babi.LOOKS and looks[-1, 0] == run["steps"]
+            assert np.all(looks[:, 1] == looks[:, 0] * run["batch_size"])
+            assert np.all(np.diff(looks[:, 2]) > 0)
+            assert record["test"]["accuracy"] * 1000 == pytest.approx(
+                round(record["test"]["accuracy"] * 1000), abs=1e-3)  # fmt: skip
+            kind, sizes = record["sizes"]
+            assert kind == run_babi.MODELS[run["model"]][0]
+
+
+def test_bits_of_a_text_are_those_of_its_weights():
+    """Where Python carries the text that the runs were trained on; else near them."""
+    found = [name for name in RECORDS if "bits" in RECORDS[name]]
+    assert len(found) == len(run_text.MODELS) * len(run_text.SEEDS)
+    task = rh.CharacterText(steps=run_text.WINDOW)
+    tables = task.table_bits(2)
+    for name in found:
+        record, path = RECORDS[name], rh.RESULTS / "weights" / f"{name}.npz"
+        same = record["source"]["sha256"] == task.source["sha256"]
+        said = [record["tables"][str(order)] for order in tables]
+        np.testing.assert_allclose(said, list(tables.values()), atol=1e-6 if same else 0.2)
+        # a table knows nothing of what lies further back
+        assert all(bits < said[2] for bits in record["bits"].values())
+        if path in WEIGHTS:
+            now = task.bits(rh.load_checkpoint(path)[0], run_text.WINDOW)
+            assert abs(now - record["bits"][f"{run_text.WINDOW}"]) < (1e-3 if same else 0.2)
 
 
 @pytest.mark.parametrize("task", run_experiments.TASKS)
