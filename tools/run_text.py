@@ -10,8 +10,8 @@ windows wins. Then three seeds. All models see equally many characters, the rate
 the last 40% of the steps, 40 looks a run. The LSTM has as many units as bring it nearest to the
 core's parameters.
 
-Three things were not set before the runs. The LSTM's best of four rates was the largest, so both got
-a fifth. And the reported runs were to be four times as long as the searches; the first of them, an
+Three things were not set before the runs. The LSTM's best of four rates was the largest, so all got
+a fifth. The reported runs were to be four times as long as the searches; the first of them, an
 LSTM's (text_lstm_norm_long), got worse on held-out text from its first quarter on. So they are as
 long as the searches: ten times through the text. And the core with one slot came last: in the
 others, the four slots had turned out to be copies of each other.
