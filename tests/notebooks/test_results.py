@@ -79,8 +79,7 @@ def test_records_are_of_the_runs_of_a_study(study):
 
 
 def test_stories_are_counted_whole():
-    """Looks as planned, and what the best of them knew of the test file is a share of its
-    questions, above which no model is said to be."""
+    """Looks as planned, and what was right of the test file is a number of its questions."""
     for name, record in RECORDS.items():
         if name.startswith("babi_"):
             run, looks = record["run"], np.array(record["looks"])

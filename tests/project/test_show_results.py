@@ -28,22 +28,24 @@ def test_a_stale_readme_is_found_and_written_anew(monkeypatch, tmp_path, capsys)
 
 
 def test_the_numbers_are_those_of_the_records():
-    size, norm, apart, tasks, line = show_results.findings(RECORDS)
+    size, climb, tasks, text, line = show_results.findings(RECORDS)
     core, lstm = (RECORDS[f"ladder_{name}"]["rungs"][-1] for name in ("core", "lstm"))
     assert (core["vectors"], core["dims"]) == (lstm["vectors"], lstm["dims"]) == (8, 16)
     said = [round(100 * end["test"]["accuracy"]) for end in (core, lstm)]
     assert re.findall(r"(\d+)%", size)[:2] == [str(number) for number in said]
-    told = {"core": norm, "lstm": norm, "lstm_norm": norm, "apart": apart}
-    for model, sentence in told.items():
+    for model in rh.Climb.models:
         runs = [run for name, run in RECORDS.items() if name.startswith(f"climb_{model}_search_")]
         needed = [row["examples"] for run in runs for row in run["rungs"]
                   if row["vectors"] == 5 and row["passed"]]  # fmt: skip
-        assert f"{min(needed) / 1e6:.2f}" in sentence
+        assert f"{min(needed) / 1e6:.2f}" in climb
     comparison = rh.Comparison(RECORDS)
     found = [comparison.verdict(task, "core", "lstm", budget)
              for budget in ("examples", "seconds") for task in rh.Comparison.tasks]  # fmt: skip
     wins = found[:9].count(1), found[9:].count(1), found[9:].count(-1)
     assert [int(number) for number in re.findall(r" on (\d) ", tasks)] == list(wins)
+    for model in ("core", "lstm_norm", "one_slot"):
+        found = [RECORDS[f"text_{model}_seed{seed}"]["bits"]["stream"] for seed in (1, 2, 3)]
+        assert f"{min(found):.2f} to {max(found):.2f}" in text
     scores = [max(RECORDS[f"ablation_nth_no_qkv_norm_seed{seed}"]["curve"]["score"])
               for seed in range(1, 6)]  # fmt: skip
     assert f"{sum(score < 0.7 for score in scores)} of 5" in line
@@ -63,6 +65,7 @@ def changed(name, change):
          "slots apart are fastest"),
         ("climb_lstm_norm_search_0.002_100", lambda run: run["rungs"][-1].update(examples=1.1e6),
          "a layer norm closes"),
+        ("text_core_seed2", lambda run: run["bits"].update(stream=1.9), "on text the core"),
         ("ablation_nth_no_qkv_norm_seed1", lambda run: run["curve"].update(score=[0.9]),
          "without the norm"),
     ],
