@@ -60,8 +60,9 @@ def sizes_of(model):
     return kind, {"hidden_size": study.units_like(CORE, sizes, width, width)} | sizes
 
 
-def experiment(model, rate, seed, steps=STEPS):
-    """A run as run_experiments takes it."""
+def experiment(model, rate, seed, steps=None):
+    """A run as run_experiments takes it, of STEPS steps unless said."""
+    steps = steps or STEPS
     arguments = {"steps": steps, "batch_size": BATCH, "learning_rate": rate, "seed": seed,
                  "schedule": "decay", "eval_every": steps // LOOKS,
                  "eval_examples": 200}  # fmt: skip
