@@ -48,6 +48,12 @@ json.dumps({
 """
 
 
+def pyodide_in(scripts):
+    """The version of Pyodide that the scripts of a kernel load."""
+    [version] = set(re.findall(r"pyodide/v([\d.]+)/full/pyodide\.m?js", scripts))
+    return version
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,7 +63,7 @@ def main():
         with zipfile.ZipFile(wheel) as files:
             scripts = [file for file in files.namelist() if file.endswith(".js")]
             text = "".join(files.read(file).decode() for file in scripts)
-        [version] = set(re.findall(r"pyodide/v([\d.]+)/full/pyodide\.m?js", text))
+        version = pyodide_in(text)
         subprocess.run(["npm", "pack", "--silent", f"pyodide@{version}"], cwd=folder, check=True)
         with tarfile.open(folder / f"pyodide-{version}.tgz") as archive:
             archive.extractall(folder, filter="data")

@@ -14,6 +14,7 @@ import build_lite
 import nbformat
 import pytest
 from browser_limits import FETCHED, LACKS, LIMITS, PYODIDE, stage
+from make_pyodide_fixture import pyodide_in
 from nbformat.v4 import new_code_cell, new_notebook
 from notebook_files import ROOT, notebook_paths
 from packaging.requirements import Requirement
@@ -85,10 +86,11 @@ def test_what_pyodide_ships_is_new_enough():
 
 def test_the_pinned_pyodide_is_that_of_the_kernel():
     try:
-        kernel = metadata.version("jupyterlite-pyodide-kernel")
+        files = metadata.files("jupyterlite-pyodide-kernel")
     except PackageNotFoundError:
         pytest.skip("make lite installs the kernel")
-    assert kernel == PYODIDE["kernel"], "run python tests/make_pyodide_fixture.py"
+    scripts = "".join(file.read_text("utf-8") for file in files if file.suffix == ".js")
+    assert pyodide_in(scripts) == PYODIDE["pyodide"], "run python tests/make_pyodide_fixture.py"
 
 
 def run(codes, folder):
