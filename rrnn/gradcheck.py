@@ -47,9 +47,8 @@ def check_gradients(model, batch, *, per_parameter: OrNone(Whole()) = None,
     check_model(model)
     rng = np.random.default_rng(0) if rng is None else rng
     if model.dtype != np.float64:
-        first_memory = getattr(model, "first_memory", None)
         config = model.config | {"dtype": np.float64}
-        model = rebuild(type(model), config, model.flat, first_memory)
+        model = rebuild(type(model), config, model.flat, model.start)
     with perturbed(model, rng):
         _, grads, _ = model.loss_and_grads(batch)
 

@@ -1,15 +1,14 @@
 """Processes that compute a part of a batch. Threads would do it in fewer lines, but Python runs one
-thread at a time between array operations, and handing over takes about as long as an operation on
-arrays of this size: most of what a second core gives would be lost."""
+at a time between array operations, and handing over takes about as long as an operation here."""
 
+import contextlib
 import os
 import pickle
-import signal
-import subprocess
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import numpy as np
 
@@ -17,42 +16,26 @@ from rrnn.blas import one_blas_thread
 
 
 class Worker:
-    """A second Python process. Parameters go there, and gradients come back, through a file that
-    both have in memory: through a pipe, small models would wait as long as they compute."""
+    """A second Python process, where no interrupt gets. Parameters and gradients go through a file
+    that both have in memory: through a pipe, small models would wait as long as they compute."""
 
     idle = []  # started once, used by all models
     possible = True  # until one ends without an answer
 
     def __init__(self):
-        paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
-        own = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        command, pipes = [sys.executable, "-m", "rrnn.parallel"], {"stdin": -1, "stdout": -1}
-        self.process = subprocess.Popen(command, env=os.environ | own, **pipes)
-        self.shared = np.empty((2, 0))
+        code = "import sys; sys.path[:0] = sys.argv[1:]; from rrnn.parallel import serve; serve()"
+        command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
+        self.process = Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+        self.made, self.path = None, ""
 
     def ask(self, model, job):
-        path, shape = None, (2, len(model.flat))
-        if (self.shared.shape, self.shared.dtype) != (shape, model.dtype):
-            handle, path = tempfile.mkstemp(prefix="rrnn-")
+        if self.made != (type(model), model.config):  # a file anew; its name goes when both have it
+            self.made, (handle, self.path) = (type(model), model.config), tempfile.mkstemp(".rrnn")
             os.close(handle)
-            self.shared = np.memmap(path, model.dtype, "w+", shape=shape)
+            self.shared = np.memmap(self.path, model.dtype, "w+", shape=(2, model.flat.size))
         self.shared[0] = model.flat
-        kind, first_memory = type(model), getattr(model, "first_memory", None)
-        try:
-            pickle.dump((path, kind, model.config, first_memory, job), self.process.stdin)
-            self.process.stdin.flush()
-            if path:
-                self.answer()
-        finally:
-            if path:  # the other side has the file, or is no more: its name can go
-                os.unlink(path)
-
-    def answer(self):
-        return pickle.load(self.process.stdout), self.shared[1]
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
+        pickle.dump((self.path, *self.made, model.start, job), self.process.stdin)
+        self.process.stdin.flush()
 
 
 if hasattr(os, "register_at_fork"):  # a forked process must not talk to the workers of its parent
@@ -60,22 +43,22 @@ if hasattr(os, "register_at_fork"):  # a forked process must not talk to the wor
 
 
 def in_parts(model, jobs):
-    """[model.part(*job) for job in jobs], the first one computed here and each other in a process
-    of its own, if that is possible."""
-    # a class of the reader's own is not known to another process
-    workers, shared = [], Worker.possible and type(model).__module__.startswith("rrnn.")
+    """[model.part(*job) for job in jobs], each but the first in a process that knows the class."""
+    workers, here = [], not (Worker.possible and type(model).__module__.startswith("rrnn."))
     try:
-        for job in jobs[1:] if shared else ():
+        for job in () if here else jobs[1:]:
             try:  # one step: another thread may take the last one
                 workers.append(Worker.idle.pop())
             except IndexError:
                 workers.append(Worker())
             workers[-1].ask(model, job)
-        parts = [model.part(*job) for job in jobs[: len(jobs) - len(workers)]]
-        parts += [worker.answer() for worker in workers]
+        parts = [model.part(*job) for job in (jobs if here else jobs[:1])]
+        parts += [(pickle.load(one.process.stdout), one.shared[1].copy()) for one in workers]
     except BaseException as error:  # an interrupt, too, leaves a worker in the middle of an answer
-        for worker in workers:
-            worker.close()
+        for one in workers:
+            with contextlib.suppress(OSError), one.process:
+                one.process.kill()
+                os.unlink(one.path)
         if not isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
             raise
         Worker.possible = False
@@ -88,27 +71,15 @@ def in_parts(model, jobs):
 
 def serve():
     """What a worker does until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that asks
-    answers, sys.stdout, known = sys.stdout.buffer, sys.stderr, None
-    with one_blas_thread():
+    answers, sys.stdout, at = sys.stdout.buffer, sys.stderr, None
+    with one_blas_thread(), contextlib.suppress(EOFError):
         while True:
-            try:
-                path, kind, config, first_memory, job = pickle.load(sys.stdin.buffer)
-            except EOFError:
-                return
-            if known != (kind, config):
-                known, model = (kind, config), kind(**config)
-            if path:
-                shared = np.memmap(path, model.dtype, "r+", shape=(2, len(model.flat)))
-                pickle.dump("got it", answers)
-                answers.flush()
-            model.flat[:] = shared[0]
-            if first_memory is not None:
-                model.first_memory[:] = first_memory
+            path, kind, config, start, job = pickle.load(sys.stdin.buffer)
+            if at != path:
+                at, model = path, kind(**config)
+                shared = np.memmap(path, model.dtype, "r+", shape=(2, model.flat.size))
+                os.unlink(path)
+            model.fill(shared[0], start)
             score, shared[1] = model.part(*job)
             pickle.dump(score, answers)
             answers.flush()
-
-
-if __name__ == "__main__":
-    serve()

@@ -107,6 +107,12 @@ class Parameters:
         if value is not self.first_memory:
             self.start[:] = floats("first_memory", value, self.start.shape, self.dtype)
 
+    def fill(self, flat, start):
+        """Take over the parameters and the first memory (None without slots) of another model."""
+        self.vector[:] = flat
+        if start is not None:
+            self.start[:] = start
+
     def __setattr__(self, name, value):
         """What holds the parameters is not exchanged: other attributes are views of it."""
         if name in ("vector", "grad", "views", "start"):
@@ -167,7 +173,5 @@ def walk(layers):
 def rebuild(kind, config, flat, first_memory=None):
     """A model of this kind and configuration with these parameters."""
     model = kind(**config)
-    model.flat[:] = flat
-    if first_memory is not None:
-        model.first_memory[:] = first_memory
+    model.fill(flat, first_memory)
     return model

@@ -319,9 +319,8 @@ class Run:
         if step > self.steps:
             past = f"past the {self.steps} steps asked for"
             raise CheckpointError(f"checkpoint {path} is of step {step}, {past}")
-        self.model.flat[:] = self.good[:] = saved.flat
-        if hasattr(saved, "first_memory"):
-            self.model.first_memory = saved.first_memory
+        self.model.fill(saved.flat, saved.start)
+        self.good[:] = saved.flat
         self.step, self.seconds, self.stage, self.running = step, seconds, stage, [total, weight]
         self.rows, self.rng, self.adam.count = rows, rng, count
         self.adam.mean[:], self.adam.square[:] = mean, square

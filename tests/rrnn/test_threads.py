@@ -293,7 +293,8 @@ def test_workers_leave_no_file(temporary):
     assert not list(temporary.iterdir()) and parallel.Worker.possible
     try:
         for worker in parallel.Worker.idle:
-            worker.close()
+            worker.process.kill()
+            worker.process.wait()
         with pytest.warns(UserWarning, match="ended without an answer"):
             flat = lstm(hidden_size=9).loss_and_flat(batch, workers=2)[1]
         np.testing.assert_allclose(flat, lstm(hidden_size=9).loss_and_flat(batch)[1], rtol=1e-10)
