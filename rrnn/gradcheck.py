@@ -42,11 +42,14 @@ def check_gradients(model, batch, *, per_parameter: OrNone(Whole()) = None,
     at the end, on every entry or on `per_parameter` random ones of each parameter. The error of an
     entry is |exact - numeric| over the larger of the two, or over 1e-3 of the model's largest slope
     where both are smaller: a difference below that is rounding. A step can cross a ReLU's kink: a
-    miss is tried again with steps a fifth, a twentieth, ... down to 1e-8. Taught in notebook 01.
+    miss is tried again with steps a fifth, a twentieth, ... down to 1e-8. Raises ValueError for a
+    float32 model with a layer of the reader's own in it. Taught in notebook 01.
     """
     check_model(model)
     rng = np.random.default_rng(0) if rng is None else rng
     if model.dtype != np.float64:
+        if others := model.exchanged():
+            raise ValueError(f"model must be of float64 to be checked with {others[0]!r} in it")
         config = model.config | {"dtype": np.float64}
         model = rebuild(type(model), config, model.flat, model.start)
     with perturbed(model, rng):

@@ -20,7 +20,7 @@ class Worker:
     that both have in memory: through a pipe, small models would wait as long as they compute."""
 
     idle = []  # started once, used by all models
-    possible = True  # until one ends without an answer
+    possible = sys.platform != "emscripten"  # and until one ends without an answer
 
     def __init__(self):
         code = "import sys; sys.path[:0] = sys.argv[1:]; from rrnn.parallel import serve; serve()"
@@ -43,8 +43,8 @@ if hasattr(os, "register_at_fork"):  # a forked process must not talk to the wor
 
 
 def in_parts(model, jobs):
-    """[model.part(*job) for job in jobs], each but the first in a process that knows the class."""
-    workers, here = [], not (Worker.possible and type(model).__module__.startswith("rrnn."))
+    """[model.part(*job) for job in jobs], each but the first in a process that knows the model."""
+    workers, here = [], not (Worker.possible and model.is_known())
     try:
         for job in () if here else jobs[1:]:
             try:  # one step: another thread may take the last one

@@ -107,6 +107,18 @@ class Parameters:
         if value is not self.first_memory:
             self.start[:] = floats("first_memory", value, self.start.shape, self.dtype)
 
+    def exchanged(self):
+        """The layers that a reader has put in the place of those that the class made."""
+        made = {id(layer) for layer in self.layers}
+        values = [value for owner in (self, *self.layers) for value in vars(owner).values()]
+        parts = [part for value in values if type(value) in (list, tuple) for part in value]
+        return [part for part in values + parts
+                if hasattr(part, "backward") and id(part) not in made]  # fmt: skip
+
+    def is_known(self):
+        """Whether another process would make the same model from its class and configuration."""
+        return type(self).__module__.startswith("rrnn.") and not self.exchanged()
+
     def fill(self, flat, start):
         """Take over the parameters and the first memory (None without slots) of another model."""
         self.vector[:] = flat
@@ -159,6 +171,8 @@ class Parameters:
 
     def __reduce__(self):
         # copies and pickles are made anew: their params have to be views of their own flat vector
+        if others := self.exchanged():
+            raise TypeError(f"{type(self).__name__} cannot be copied with {others[0]!r} in it")
         return rebuild, (type(self), self.config, self.vector, self.start)
 
 

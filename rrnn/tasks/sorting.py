@@ -43,13 +43,13 @@ class Sorting(Task):
 
     def score_rules(self):
         """How many of n iid uniform values lie below a bound is binomial."""
-        from scipy.stats import binom
+        from scipy.special import bdtrc as more_than  # of n values, if one is so with chance p
 
         L, V = self.length, self.vocab_size
         place, value = np.arange(L)[:, None], np.arange(V)
-        below = binom.sf(place, L, np.arange(V + 1) / V)  # sorted value i is: more than i are below
+        below = more_than(place, L, np.arange(V + 1) / V)  # sorted value i: more than i are
         # A value v read at step i stays if at most i others are below v, and i or more up to v.
-        stays = binom.cdf(place, L - 1, value / V) - binom.cdf(place - 1, L - 1, (value + 1) / V)
+        stays = more_than(place - 1, L - 1, (value + 1) / V) - more_than(place, L - 1, value / V)
         likely = np.diff(below).max(axis=1).mean()
         return {"chance": 1 / V, "most likely value of each place": float(likely),
                 "copied as read": float(stays.mean())}  # fmt: skip

@@ -2,6 +2,7 @@
 and the threads of the matrix products."""
 
 import contextlib
+import copy
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from models import (
 
 from rrnn import parallel
 from rrnn.blas import blas, kernels, one_blas_thread
+from rrnn.gradcheck import check_gradients
+from rrnn.layers import Identity, Layer
 from rrnn.lstm import LSTM
 from rrnn.model import Batch
 from rrnn.training import train
@@ -91,6 +94,52 @@ def test_a_class_of_the_readers_own_is_computed_here():
     plain = lstm()
     plain.flat = model.flat
     assert abs(plain.loss_and_flat(batch)[0] - right[0]) > 1e-3
+
+
+class Halved:
+    """A reader's own layer, in the place of a readout."""
+
+    def __init__(self, readout):
+        self.readout = readout
+
+    def forward(self, t, x):
+        return self.readout.forward(t, x) / 2
+
+    def backward(self, t, dy):
+        return self.readout.backward(t, dy / 2)
+
+
+@each_model
+def test_a_layer_of_the_readers_own_is_computed_here(name):
+    """A worker would make the model of the configuration, without it."""
+    model, batch = make(name), make_batch(examples=4)
+    plain = model.loss_and_flat(batch)[0]
+    model.readout = Halved(model.readout)
+    right = model.loss_and_flat(batch)
+    close(model.loss_and_flat(batch, workers=2), right)
+    assert abs(plain - right[0]) > 1e-3
+    assert max(check_gradients(model, batch).values()) < 1e-6
+    with pytest.raises(TypeError, match="cannot be copied with .*Halved"):
+        copy.deepcopy(model)
+    single = make(name, dtype=np.float32)
+    single.readout = Halved(single.readout)
+    with pytest.raises(ValueError, match="float64 to be checked with .*Halved"):
+        check_gradients(single, batch)
+
+
+@each_variant
+def test_no_layer_is_exchanged_in_a_model_as_made(variant):
+    """Nor is one exchanged for another of the package unseen, however deep it stands."""
+    model = make(variant)
+    model.loss_and_flat(make_batch(examples=4))
+    assert not model.exchanged() and model.is_known()
+    for owner in (model, *model.layers):
+        parts = {name: part for name, part in vars(owner).items() if isinstance(part, Layer)}
+        for name, part in parts.items():
+            setattr(owner, name, Identity())
+            assert len(model.exchanged()) == 1 and not model.is_known()
+            setattr(owner, name, part)
+    assert model.is_known()
 
 
 def test_a_batch_that_no_worker_can_compute_leaves_no_worker_behind():
