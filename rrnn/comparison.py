@@ -90,14 +90,16 @@ class Comparison:
 
 
 class Climb:
-    """The climb of four models from 3 vectors of 2 numbers to 5, made from the records of
-    load_records: runs that choose a learning rate, two seeds each. models is {short name: name in
-    tables}; a run is a record, with a row for each rung. Taught in notebook 07."""
+    """The climb of four models from 3 vectors of 2 numbers to `top`, made from the records of
+    load_records. Of each model there are runs that choose a learning rate, up to `searched_to`
+    vectors, and then those that are reported, at that rate and with other seeds. models is {short
+    name: name in tables}; a run is a record, with a row for each rung. Taught in notebook 07."""
 
     models = {"core": "whole core", "apart": "slots apart", "lstm_norm": "LSTM with layer norm",
               "lstm": "LSTM"}  # fmt: skip
-    rates, seeds = (5e-4, 1e-3, 2e-3), (100, 101)
-    top, budget = 5, 6_000_000  # the last rung, in vectors; examples
+    rates, search_seeds, seeds = (5e-4, 1e-3, 2e-3), (100, 101), (1, 2, 3)
+    searched_to, top = 5, 8  # the last rung, in vectors
+    search_budget, budget = 6_000_000, 20_000_000  # examples
 
     @checked
     def __init__(self, records: records_by_name):
@@ -114,28 +116,30 @@ class Climb:
         return None
 
     @classmethod
-    def names(cls, model, rate):
-        """Of the runs with this learning rate, one a seed."""
-        return [f"climb_{model}_search_{rate:g}_{seed}" for seed in cls.seeds]
+    def names(cls, model, rate=None):
+        """Of the reported runs, one a seed; or of those that tried a learning rate."""
+        if rate is None:
+            return [f"climb_{model}_seed{seed}" for seed in cls.seeds]
+        return [f"climb_{model}_search_{rate:g}_{seed}" for seed in cls.search_seeds]
 
-    def searched(self, model, rate):
-        """The runs with this learning rate, one a seed; ValueError if there are none."""
+    def runs(self, model, rate=None):
+        """The runs of those names; ValueError if one is missing."""
         names = self.names(model, rate)
         if missing := [name for name in names if name not in self.records]:
-            raise ValueError(f"records must hold the runs that chose a rate, got none of {missing}")
+            raise ValueError(f"records must hold the runs of the climb, got none of {missing}")
         return [self.records[name] for name in names]
 
     def rate(self, model):
-        """The learning rate that passes the last rung after the fewest examples in the mean; a run
-        that does not pass it counts with its whole budget."""
+        """The learning rate that passes the last rung of the search after the fewest examples in
+        the mean; a run that does not pass it counts with its whole budget."""
         needed = {
-            rate: np.mean([self.passed(run, self.top) or self.budget
-                           for run in self.searched(model, rate)])
+            rate: np.mean([self.passed(run, self.searched_to) or self.search_budget
+                           for run in self.runs(model, rate)])
             for rate in self.rates
         }  # fmt: skip
         return min(needed, key=needed.get)
 
     def needed(self, model, vectors, axis="examples"):
-        """What each run at the best rate took to pass a rung: an array (seeds,)."""
-        runs = self.searched(model, self.rate(model))
-        return np.array([self.passed(run, vectors, axis) for run in runs], float)
+        """What each reported run took to pass a rung: an array (seeds,), nan where it did not."""
+        found = [self.passed(run, vectors, axis) for run in self.runs(model)]
+        return np.array(found, float)

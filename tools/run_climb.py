@@ -86,10 +86,10 @@ def spec(model, rate, seed, budget, *, rungs=RUNGS, until=None, schedule="consta
 def searches():
     """{name: run} of all runs that choose a learning rate."""
     return {
-        run: spec(model, rate, seed, Climb.budget, until=(Climb.top, 2))
+        run: spec(model, rate, seed, Climb.search_budget, until=(Climb.searched_to, 2))
         for name, model in (MODELS | VARIANTS).items()
         for rate in Climb.rates
-        for run, seed in zip(Climb.names(name, rate), Climb.seeds, strict=True)
+        for run, seed in zip(Climb.names(name, rate), Climb.search_seeds, strict=True)
     }
 
 
@@ -104,9 +104,9 @@ def plan(records):
     """{name: run} of the searches, and of the reported runs whose rate they have found."""
     runs, rates = searches(), {name: best_rate(records, name) for name in MODELS | VARIANTS}
     for name, model in (MODELS | VARIANTS).items():
-        budget, until = (20, (8, 2)) if name in MODELS else (10, (6, 2))
+        budget, until = (Climb.budget, (Climb.top, 2)) if name in MODELS else (10 * MILLION, (6, 2))
         for seed in (1, 2, 3, 4, 5) if rates[name] else ():
-            run = spec(model, rates[name], seed, budget * MILLION, until=until)
+            run = spec(model, rates[name], seed, budget, until=until)
             runs[f"climb_{name}_seed{seed}"] = run
     for name, model in MODELS.items():
         for seed in (1, 2, 3) if rates[name] else ():
