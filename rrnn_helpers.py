@@ -48,7 +48,7 @@ from rrnn.checkpoints import CheckpointError, load_checkpoint, save_checkpoint  
 # 07, 09: experiments
 from rrnn.experiments import load_records, run_experiments  # isort: skip
 from rrnn.comparison import Climb, Comparison, verdict  # isort: skip
-from rrnn.statistics import mean_difference, mean_interval, wilson_interval  # isort: skip
+from rrnn.statistics import mean_difference, mean_interval  # isort: skip
 
 # what the help below is made with
 from rrnn.checks import Number, Whole, floats  # isort: skip
@@ -63,7 +63,7 @@ __all__ = [
     "NthFarthest", "ObjectTracking", "PairMatching", "ProgramEvaluation", "Sorting", "StoryQA",
     "LSTM", "LSTMLayer", "NormedLSTMLayer", "orthogonal", "Adam", "History", "evaluate", "train",
     "CheckpointError", "load_checkpoint", "save_checkpoint", "load_records", "run_experiments",
-    "Climb", "Comparison", "verdict", "mean_difference", "mean_interval", "wilson_interval",
+    "Climb", "Comparison", "verdict", "mean_difference", "mean_interval",
     "RESULTS", "label_cells", "plot_attention", "plot_memory", "plot_curves", "plot_intervals",
     "show_figure", "show_table", "show_source", "LiveFigure", "Sketch", "about", "claim", "ink",
 ]  # fmt: skip

@@ -140,6 +140,15 @@ class Climb:
         return min(needed, key=needed.get)
 
     def needed(self, model, vectors, axis="examples"):
-        """What each reported run took to pass a rung: an array (seeds,), nan where it did not."""
-        found = [self.passed(run, vectors, axis) for run in self.runs(model)]
-        return np.array(found, float)
+        """What each reported run took to pass a rung: an array (seeds,), infinite where its budget
+        was not enough."""
+        return np.array([self.passed(run, vectors, axis) or np.inf for run in self.runs(model)])
+
+    def span(self, model, vectors, axis="examples", unit=1e6, digits=1):
+        """The same in words: from the least to the most of the runs that passed, and how many did
+        not."""
+        needed = np.sort(self.needed(model, vectors, axis)) / unit
+        done = needed[np.isfinite(needed)]
+        found = [f"{done[0]:.{digits}f} to {done[-1]:.{digits}f}"] if done.size else []
+        late = [f"{needed.size - done.size} not"] if done.size < needed.size else []
+        return ", ".join(found + late)

@@ -1,10 +1,10 @@
-"""How sure a mean of a few runs is, a difference of two means, a share of right answers."""
+"""How sure a mean of a few runs is, and a difference of two means."""
 
 import warnings
 
 import numpy as np
 
-from rrnn.checks import Number, Whole, checked, floats
+from rrnn.checks import Number, checked, floats
 
 
 def between(name, value):
@@ -56,16 +56,3 @@ def mean_difference(a, b, confidence: between = 0.95):
         warnings.simplefilter("ignore", RuntimeWarning)
         interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(confidence)
     return difference, float(interval.low), float(interval.high)
-
-
-@checked
-def wilson_interval(successes: Whole(0), trials: Whole(1), confidence: between = 0.95):
-    """(share, low, high) of successes among independent trials, such as right answers among fresh
-    examples: the interval of Wilson, which stays within 0..1 and is right for rare failures, too.
-    Raises ValueError for more successes than trials, or a confidence outside 0..1. Taught in
-    notebook 07."""
-    from scipy import stats
-
-    Whole(0, trials)("successes", successes)
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return successes / trials, float(interval.low), float(interval.high)

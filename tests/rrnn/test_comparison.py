@@ -1,9 +1,10 @@
 """The verdict on two models: better, worse, or no difference seen."""
 
+import numpy as np
 import pytest
 
 import rrnn_helpers as rh
-from rrnn.comparison import Comparison, verdict
+from rrnn.comparison import Climb, Comparison, verdict
 
 
 def run(score, *, kind="accuracy", examples=(100, 200), seconds=(1.0, 2.0)):
@@ -89,3 +90,33 @@ def test_the_stored_comparison_is_whole():
         assert len({str(run["experiment"]["task"]) for run in runs}) == 1, task
         assert sorted(run["experiment"]["train"]["seed"] for run in runs) == [1, 2, 3, 4, 5]
     assert comparison.strict == pytest.approx(1 - 0.05 / 54)
+
+
+def climbed(*examples, dims=2):
+    """A record of a climb that passed 3, 4, ... vectors after so many examples."""
+    rungs = [{"vectors": k, "dims": dims, "passed": True, "examples": e, "seconds": e / 10,
+              "operations": 2 * e} for k, e in enumerate(examples, 3)]  # fmt: skip
+    return {"rungs": rungs}
+
+
+def test_what_a_climb_took():
+    """Infinite where a run did not get there; the rate is that of the search, no reported one."""
+    searches = {
+        f"climb_core_search_{rate:g}_{seed}": climbed(*[1e6] * (3 if rate == 1e-3 else 2))
+        for rate in Climb.rates
+        for seed in Climb.search_seeds
+    }
+    whole = [climbed(*[1e5 * (k + seed) for k in range(6)]) for seed in Climb.seeds[1:]]
+    reported = dict(zip(Climb.names("core"), [climbed(2e6), *whole], strict=True))
+    climb = Climb(searches | reported)
+    assert climb.rate("core") == 1e-3
+    first, *others = climb.needed("core", 8)
+    assert first == np.inf and others == [1e5 * (5 + seed) for seed in Climb.seeds[1:]]
+    low, high = (1e5 * (5 + seed) for seed in (Climb.seeds[1], Climb.seeds[-1]))
+    assert climb.span("core", 8) == f"{low / 1e6:.1f} to {high / 1e6:.1f}, 1 not"
+    assert climb.span("core", 3, "operations", 1, 0).endswith("to 4000000")
+    assert Climb(dict.fromkeys(reported, climbed(1e6))).span("core", 4) == f"{len(reported)} not"
+    # of a rung with longer vectors nothing is said
+    assert Climb(dict.fromkeys(reported, climbed(1e6, dims=4))).needed("core", 3).min() == np.inf
+    with pytest.raises(ValueError, match=r"got none of \['climb_lstm_seed1'"):
+        climb.needed("lstm", 3)

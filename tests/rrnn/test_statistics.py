@@ -1,11 +1,9 @@
-"""Intervals: against their formulas, and by how often they hold the truth."""
+"""Intervals, against their formulas."""
 
 import numpy as np
-import pytest
-from scipy.stats import norm
 from scipy.stats import t as student
 
-from rrnn.statistics import mean_difference, mean_interval, wilson_interval
+from rrnn.statistics import mean_difference, mean_interval
 
 
 def test_the_difference_of_two_means_has_welchs_interval():
@@ -22,21 +20,3 @@ def test_the_difference_of_two_means_has_welchs_interval():
     d, low, high = mean_difference([1.0] * 5, [0.5, 0.6, 0.7])
     np.testing.assert_allclose((1 - d, 1 - high, 1 - low), mean_interval([0.5, 0.6, 0.7]))
     assert all(type(number) is float for number in (d, low, high))
-
-
-@pytest.mark.parametrize("right, asked", [(7, 10), (0, 5), (5, 5), (123, 10_000)])
-def test_a_share_has_wilsons_interval(right, asked):
-    """By the formula: the shares that a test of so many right answers would not refuse."""
-    share, z = right / asked, norm.ppf(0.95)
-    middle = (share + z**2 / (2 * asked)) / (1 + z**2 / asked)
-    half = z * np.sqrt(share * (1 - share) / asked + z**2 / (4 * asked**2)) / (1 + z**2 / asked)
-    found = wilson_interval(right, asked, 0.9)
-    np.testing.assert_allclose(found, (share, middle - half, middle + half), atol=1e-12)
-    assert all(type(number) is float for number in found)
-
-
-def test_a_share_of_what():
-    with pytest.raises(ValueError, match="successes must be from 0 to 10, got 11"):
-        wilson_interval(11, 10)
-    with pytest.raises(TypeError, match="successes must be a whole number"):
-        wilson_interval(0.7, 10)

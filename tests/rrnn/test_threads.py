@@ -170,7 +170,6 @@ CALLS = {
     "orthogonal": lambda: rh.orthogonal(6, np.random.default_rng(1)),
     "mean_interval": lambda: rh.mean_interval(SCORES[0]),
     "mean_difference": lambda: rh.mean_difference(*SCORES),
-    "wilson_interval": lambda: rh.wilson_interval(3, 7),
     "verdict": lambda: rh.verdict(*SCORES),
     "evaluate": lambda: sorted(rh.evaluate(lstm(9, 4, 2), TASK, 50).items()),
     "train": lambda: trained(lstm(9, 4, 2))._replace(seconds=0),
