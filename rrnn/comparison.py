@@ -150,5 +150,5 @@ class Climb:
         needed = np.sort(self.needed(model, vectors, axis)) / unit
         done = needed[np.isfinite(needed)]
         found = [f"{done[0]:.{digits}f} to {done[-1]:.{digits}f}"] if done.size else []
-        late = [f"{needed.size - done.size} not"] if done.size < needed.size else []
-        return ", ".join(found + late)
+        late = [f"({needed.size - done.size} not)"] if done.size < needed.size else []
+        return " ".join(found + late)

@@ -29,8 +29,13 @@ RUNS = {  # every stored run of the tool: what it is made of
     for run, planned in stage(RECORDS, name).items()
 } | run_text.plan(RECORDS)
 MODELS = rh.Climb.models
+CLIMBED = {name for model in MODELS for name in rh.Climb.names(model)}
 STUDIES = {  # the same of those that are trained in another way; the sizes of bAbI that are done
-    "climb_": {name: run for name, run in run_climb.plan(RECORDS).items() if "_search_" in name},
+    "climb_": {
+        name: run
+        for name, run in run_climb.plan(RECORDS).items()
+        if "_search_" in name or name in CLIMBED
+    },
     "babi_": {name: run for name, run in run_babi.plan(RECORDS).items() if "_en_" in name},
 }
 
@@ -74,8 +79,36 @@ def test_records_are_of_the_runs_of_a_study(study):
     """Each of them, or of the runs that choose a rate each that was made for the models shown."""
     planned = json.loads(json.dumps(STUDIES[study]))
     stored = {run: record["run"] for run, record in RECORDS.items() if run.startswith(study)}
-    shown = [run for run in planned if study != "climb_" or run.split("_search")[0][6:] in MODELS]
+    shown = {run for run in planned if study != "climb_" or run in CLIMBED}
+    shown |= {run for run in planned if run.split("_search")[0][6:] in MODELS}
     assert stored == {run: planned[run] for run in shown}
+
+
+@pytest.mark.parametrize("name", sorted(CLIMBED))
+def test_a_reported_climb_is_whole(name):
+    """To its last rung, or to the end of its budget; with looks all the way."""
+    record, budget = RECORDS[name], rh.Climb.budget
+    rungs, looks = record["rungs"], np.array(record["looks"])
+    climbed = [(row["vectors"], row["dims"], row["bound"]) for row in rungs]
+    assert climbed == run_climb.RUNGS[: len(rungs)]
+    assert all(row["passed"] for row in rungs[:-1])
+    last = rungs[-1]
+    if last["passed"]:
+        assert last["vectors"] == rh.Climb.top and last["examples"] <= budget
+    else:
+        assert last["examples"] == budget // run_climb.BATCH * run_climb.BATCH
+    for column in ("examples", "seconds", "operations"):
+        assert np.all(np.diff([0] + [row[column] for row in rungs]) > 0)
+    for row in rungs:
+        assert row["examples"] == row["steps"] * run_climb.BATCH
+        # the running score that passed a bound is that of the last hundred or so batches
+        assert not row["passed"] or abs(row["test"]["accuracy"] - row["bound"]) < 0.04
+        assert abs(np.mean(row["by_n"]) - row["test"]["accuracy"]) < 0.02
+    assert (
+        looks[-1, 0] == last["steps"]
+        and len(looks) >= 20
+        and np.all(np.diff(looks, axis=0)[:, :3] >= 0)
+    )
 
 
 def test_stories_are_counted_whole():

@@ -113,9 +113,9 @@ def test_what_a_climb_took():
     first, *others = climb.needed("core", 8)
     assert first == np.inf and others == [1e5 * (5 + seed) for seed in Climb.seeds[1:]]
     low, high = (1e5 * (5 + seed) for seed in (Climb.seeds[1], Climb.seeds[-1]))
-    assert climb.span("core", 8) == f"{low / 1e6:.1f} to {high / 1e6:.1f}, 1 not"
+    assert climb.span("core", 8) == f"{low / 1e6:.1f} to {high / 1e6:.1f} (1 not)"
     assert climb.span("core", 3, "operations", 1, 0).endswith("to 4000000")
-    assert Climb(dict.fromkeys(reported, climbed(1e6))).span("core", 4) == f"{len(reported)} not"
+    assert Climb(dict.fromkeys(reported, climbed(1e6))).span("core", 4) == f"({len(reported)} not)"
     # of a rung with longer vectors nothing is said
     assert Climb(dict.fromkeys(reported, climbed(1e6, dims=4))).needed("core", 3).min() == np.inf
     with pytest.raises(ValueError, match=r"got none of \['climb_lstm_seed1'"):
